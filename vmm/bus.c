@@ -1,0 +1,57 @@
+/* A bus: finds the device that claims an address. A handful of ranges, so a scan is enough. */
+#include "vmm/bus.h"
+
+#include <stddef.h>
+
+bool bus_add(struct bus *bus, uint64_t base, uint64_t size,
+             const struct bus_operations *operations, void *device)
+{
+    if (bus->count == BUS_RANGES || size == 0 || base + size < base) {
+        return false;
+    }
+    for (unsigned i = 0; i < bus->count; i++) {
+        const struct bus_range *range = &bus->ranges[i];
+
+        if (base < range->base + range->size && range->base < base + size) {
+            return false;
+        }
+    }
+    bus->ranges[bus->count] = (struct bus_range){base, size, operations, device};
+    bus->count++;
+    return true;
+}
+
+static const struct bus_range *find(const struct bus *bus, uint64_t address, unsigned size)
+{
+    for (unsigned i = 0; i < bus->count; i++) {
+        const struct bus_range *range = &bus->ranges[i];
+
+        if (address >= range->base && address - range->base < range->size &&
+            size <= range->size - (address - range->base)) {
+            return range;
+        }
+    }
+    return NULL;
+}
+
+bool bus_read(const struct bus *bus, uint64_t address, unsigned size, uint64_t *value)
+{
+    const struct bus_range *range = find(bus, address, size);
+
+    if (range == NULL) {
+        return false;
+    }
+    *value = range->operations->read(range->device, address - range->base, size);
+    return true;
+}
+
+bool bus_write(const struct bus *bus, uint64_t address, unsigned size, uint64_t value)
+{
+    const struct bus_range *range = find(bus, address, size);
+
+    if (range == NULL) {
+        return false;
+    }
+    range->operations->write(range->device, address - range->base, size, value);
+    return true;
+}

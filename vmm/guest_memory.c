@@ -1,0 +1,141 @@
+/* Guest memory: every access is checked here for start, length, overflow and straddling. */
+#include "vmm/guest_memory.h"
+
+#include <string.h>
+
+static bool overlaps(const struct guest_memory_region *region, uint64_t gpa, uint64_t size)
+{
+    return gpa < region->gpa + region->size && region->gpa < gpa + size;
+}
+
+bool guest_memory_add(struct guest_memory *memory, uint64_t gpa, uint64_t size, void *hva)
+{
+    if (memory->count == GUEST_MEMORY_REGIONS || size == 0 || gpa + size < gpa) {
+        return false;
+    }
+    for (unsigned i = 0; i < memory->count; i++) {
+        if (overlaps(&memory->regions[i], gpa, size)) {
+            return false;
+        }
+    }
+    memory->regions[memory->count] =
+        (struct guest_memory_region){.gpa = gpa, .size = size, .hva = hva};
+    memory->count++;
+    return true;
+}
+
+uint64_t guest_memory_size(const struct guest_memory *memory)
+{
+    uint64_t size = 0;
+
+    for (unsigned i = 0; i < memory->count; i++) {
+        size += memory->regions[i].size;
+    }
+    return size;
+}
+
+void *guest_memory_range(const struct guest_memory *memory, uint64_t gpa, uint64_t length)
+{
+    for (unsigned i = 0; i < memory->count; i++) {
+        const struct guest_memory_region *region = &memory->regions[i];
+
+        if (gpa < region->gpa || gpa - region->gpa >= region->size) {
+            continue;
+        }
+        uint64_t offset = gpa - region->gpa;
+
+        return length <= region->size - offset ? region->hva + offset : NULL;
+    }
+    return NULL;
+}
+
+bool guest_memory_read(const struct guest_memory *memory, uint64_t gpa, void *buffer, size_t length)
+{
+    const void *source = guest_memory_range(memory, gpa, length);
+
+    if (source == NULL) {
+        return false;
+    }
+    memcpy(buffer, source, length);
+    return true;
+}
+
+bool guest_memory_write(const struct guest_memory *memory, uint64_t gpa, const void *buffer,
+                        size_t length)
+{
+    void *target = guest_memory_range(memory, gpa, length);
+
+    if (target == NULL) {
+        return false;
+    }
+    memcpy(target, buffer, length);
+    return true;
+}
+
+/* The address of one aligned field; NULL if it is misaligned or outside RAM. */
+static void *field(const struct guest_memory *memory, uint64_t gpa, size_t size)
+{
+    return gpa % size == 0 ? guest_memory_range(memory, gpa, size) : NULL;
+}
+
+bool guest_memory_load16(const struct guest_memory *memory, uint64_t gpa, uint16_t *value)
+{
+    const uint16_t *source = field(memory, gpa, sizeof(*value));
+
+    if (source == NULL) {
+        return false;
+    }
+    *value = __atomic_load_n(source, __ATOMIC_ACQUIRE);
+    return true;
+}
+
+bool guest_memory_load32(const struct guest_memory *memory, uint64_t gpa, uint32_t *value)
+{
+    const uint32_t *source = field(memory, gpa, sizeof(*value));
+
+    if (source == NULL) {
+        return false;
+    }
+    *value = __atomic_load_n(source, __ATOMIC_ACQUIRE);
+    return true;
+}
+
+bool guest_memory_load64(const struct guest_memory *memory, uint64_t gpa, uint64_t *value)
+{
+    const uint64_t *source = field(memory, gpa, sizeof(*value));
+
+    if (source == NULL) {
+        return false;
+    }
+    *value = __atomic_load_n(source, __ATOMIC_ACQUIRE);
+    return true;
+}
+
+bool guest_memory_store16(const struct guest_memory *memory, uint64_t gpa, uint16_t value)
+{
+    uint16_t *target = field(memory, gpa, sizeof(value));
+
+    if (target == NULL) {
+        return false;
+    }
+    __atomic_store_n(target, value, __ATOMIC_RELEASE);
+    return true;
+}
+
+bool guest_memory_store32(const struct guest_memory *memory, uint64_t gpa, uint32_t value)
+{
+    uint32_t *target = field(memory, gpa, sizeof(value));
+
+    if (target == NULL) {
+        return false;
+    }
+    __atomic_store_n(target, value, __ATOMIC_RELEASE);
+    return true;
+}
+
+void guest_memory_wipe(const struct guest_memory *memory)
+{
+    for (unsigned i = 0; i < memory->count; i++) {
+        memset(memory->regions[i].hva, 0, memory->regions[i].size);
+    }
+}
