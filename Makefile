@@ -55,7 +55,7 @@ $(DSDT): arch/x86/guest/dsdt.asl
 	@mkdir -p $(@D)
 	iasl -ve -tc -p $(BUILD)/generated/dsdt $< > $(BUILD)/generated/iasl.log || \
 		{ cat $(BUILD)/generated/iasl.log; exit 1; }
-	mv $(BUILD)/generated/dsdt.hex $@
+	sed 's/^unsigned char/static const unsigned char/' $(BUILD)/generated/dsdt.hex > $@
 
 ## Host tests: the shipped sources, compiled for this machine under the sanitizers.
 HOST_CFLAGS := $(COMMON) -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \

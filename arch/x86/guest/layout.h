@@ -29,6 +29,10 @@
 #define LAYOUT_POWER_PORT      0x600 /* ACPI sleep control, sleep status, reset */
 #define LAYOUT_POWER_PORTS     3
 
+/* What the guest writes there: SLP_TYP of soft-off (\_S5 in dsdt.asl) and the FADT's RESET_VALUE. */
+#define LAYOUT_S5_SLEEP_TYPE 5
+#define LAYOUT_RESET_VALUE   0x01
+
 /* Global system interrupts = inputs of the one I/O APIC; all edge-triggered, active high. */
 #define LAYOUT_IO_APIC_PINS 24
 #define LAYOUT_UART_GSI     4
