@@ -1,0 +1,117 @@
+/* The run loop: one vCPU on its home CPU, from its first entry to its VM's end. */
+#include "vmm/run.h"
+
+#include "vmm/arch.h"
+#include "vmm/host.h"
+#include "vmm/log.h"
+#include "vmm/panic.h"
+
+/*
+ * An exit that the hardware could not explain ends its guest, and the report says everything that
+ * is known: it is either a guest state the processor refuses or a bug of ours.
+ */
+static enum exit_action crash(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+    vm_end(vcpu->vm, VM_CRASHED, "%s, code 0x%lx, at RIP 0x%lx", exit_kind_name(exit->kind),
+           exit->code, vcpu_get(vcpu, REGISTER_RIP));
+    return ACTION_STOP;
+}
+
+static enum exit_action handle(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+    switch (exit->kind) {
+    case EXIT_HOST_INTERRUPT:
+        host_take_interrupts();
+        return ACTION_RESUME;
+    case EXIT_INTERRUPT_WINDOW:
+        return ACTION_RESUME;
+    case EXIT_HALT:
+        return ACTION_WAIT;
+    case EXIT_FLUSH:
+        return ACTION_SKIP;
+    case EXIT_SHUTDOWN:
+        vm_end(vcpu->vm, VM_CRASHED, "triple fault at RIP 0x%lx", vcpu_get(vcpu, REGISTER_RIP));
+        return ACTION_STOP;
+    case EXIT_ENTRY_FAILED:
+    case EXIT_UNEXPECTED:
+    case EXIT_KINDS:
+        return crash(vcpu, exit);
+    default:
+        return arch_handle_exit(vcpu, exit);
+    }
+}
+
+/* Sleeps until an interrupt is pending for the vCPU or its VM ends; the clock goes on. */
+static void wait(struct vcpu *vcpu)
+{
+    uint64_t start = host_ticks();
+
+    while (vcpu->vm->state == VM_RUNNING) {
+        arch_vcpu_advance(vcpu, host_ticks());
+        if (arch_vcpu_wakes(vcpu)) {
+            break;
+        }
+        host_work();
+        host_timer_arm(arch_vcpu_deadline(vcpu));
+        host_idle();
+    }
+    uint64_t end = host_ticks();
+
+    vcpu->statistics.ticks_idle += end - start;
+    vcpu->last_exit_ticks += end - start;
+}
+
+/* One entry and exit; keeps the counters. */
+static void enter(struct vcpu *vcpu, struct vm_exit *exit)
+{
+    uint64_t entered = host_ticks();
+
+    vcpu->statistics.ticks_hypervisor += entered - vcpu->last_exit_ticks;
+    vcpu->vm->virtualization->run(vcpu, exit);
+    vcpu->last_exit_ticks = host_ticks();
+    vcpu->statistics.ticks_guest += vcpu->last_exit_ticks - entered;
+    vcpu->statistics.exits[exit->kind]++;
+    trace_record(&vcpu->trace, vcpu->last_exit_ticks, vcpu_get(vcpu, REGISTER_RIP), exit);
+}
+
+/* A HLT that nothing can end is the guest's last instruction (Linux: "System halted"). */
+static bool halted_for_good(struct vcpu *vcpu)
+{
+    if (arch_vcpu_can_wake(vcpu)) {
+        return false;
+    }
+    vm_end(vcpu->vm, VM_CRASHED, "halted with interrupts off at RIP 0x%lx",
+           vcpu_get(vcpu, REGISTER_RIP));
+    return true;
+}
+
+static void finish(struct vcpu *vcpu, enum exit_action action, const struct vm_exit *exit)
+{
+    if (action == ACTION_SKIP || action == ACTION_WAIT) {
+        vcpu->vm->virtualization->skip(vcpu, exit->instruction_length);
+    }
+    if (action == ACTION_WAIT && !halted_for_good(vcpu)) {
+        wait(vcpu);
+    }
+}
+
+void vcpu_run(struct vcpu *vcpu, uint64_t panic_after_exits)
+{
+    struct vm *vm = vcpu->vm;
+
+    vcpu->last_exit_ticks = host_ticks();
+    while (vm->state == VM_RUNNING) {
+        struct vm_exit exit = {.kind = EXIT_UNEXPECTED};
+
+        arch_vcpu_advance(vcpu, host_ticks());
+        arch_vcpu_deliver(vcpu);
+        host_timer_arm(arch_vcpu_deadline(vcpu));
+        enter(vcpu, &exit);
+        if (panic_after_exits != 0 && vcpu->trace.count >= panic_after_exits) {
+            panic("provoked by the configuration: debug.panic_after_exits = %lu",
+                  panic_after_exits);
+        }
+        finish(vcpu, handle(vcpu, &exit), &exit);
+        host_work();
+    }
+}

@@ -1,0 +1,118 @@
+/* The line between the neutral core and the hardware: what VMX and SVM each implement. */
+#ifndef VMM_VIRTUALIZATION_H
+#define VMM_VIRTUALIZATION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmm/arena.h"
+#include "vmm/exit.h"
+#include "vmm/vcpu.h"
+
+/* Registers that the hardware keeps and that the core or the guest's machine must see or change. */
+enum vcpu_register {
+    REGISTER_RIP,
+    REGISTER_RSP,
+    REGISTER_RFLAGS,
+    REGISTER_CR0,
+    REGISTER_CR3,
+    REGISTER_CR4,
+    REGISTER_EFER,
+};
+
+enum segment_name { SEGMENT_ES, SEGMENT_CS, SEGMENT_SS, SEGMENT_DS, SEGMENT_FS, SEGMENT_GS };
+
+/* A segment as the processor caches it. */
+struct segment {
+    uint64_t base;
+    uint32_t limit;
+    uint16_t selector;
+    /* Bits 8-15 and 20-23 of a descriptor's upper half, at bits 0-7 and 12-15 (SDM 3A, 3.4.5). */
+    uint16_t attributes;
+};
+
+/* Where and how a vCPU starts: 64-bit mode with flat segments and the caller's page tables. */
+struct vcpu_start {
+    uint64_t rip;
+    uint64_t rsp;
+    uint64_t rsi;
+    uint64_t cr3;
+    uint64_t gdt_base;
+    uint16_t gdt_limit;
+    uint16_t code_selector;
+    uint16_t data_selector;
+};
+
+/*
+ * Told of each thing the machine must have: what it is called in the manuals, whether it is there,
+ * and, if not, what a person can do about it.
+ */
+typedef void (*requirement_report)(void *context, const char *name, bool present,
+                                   const char *remedy);
+
+/* Rights of a nested mapping. Guests may always execute what they may read. */
+#define MAP_READ  1U
+#define MAP_WRITE 2U
+
+struct virtualization {
+    const char *name;
+
+    /* Whether CPUID announces it at all. */
+    bool (*supported)(void);
+
+    /* Reports every requirement on this CPU, in order. */
+    void (*requirements)(requirement_report report, void *context);
+
+    /*
+     * Turns it on for this CPU, with one page from `arena` kept until disable(). False, with a
+     * line in the log, if the hardware refuses.
+     */
+    bool (*enable)(struct arena *arena);
+    void (*disable)(void);
+
+    /* Gives a VM its nested page tables and permission maps. False if the arena is exhausted. */
+    bool (*vm_create)(struct vm *vm, struct arena *arena);
+
+    /*
+     * Maps [gpa, gpa + size) to the hypervisor's [hva, hva + size), with the largest pages that
+     * alignment allows. All three are multiples of 4 KiB. False if tables run out.
+     */
+    bool (*map)(struct vm *vm, uint64_t gpa, const void *hva, uint64_t size, unsigned rights,
+                struct arena *arena);
+
+    /* Gives a vCPU its hardware state. Runs on the vCPU's home CPU. False if the arena is empty. */
+    bool (*vcpu_create)(struct vcpu *vcpu, struct arena *arena);
+
+    /* Puts a vCPU at its start, whatever it did before. */
+    void (*vcpu_start)(struct vcpu *vcpu, const struct vcpu_start *start);
+
+    /* Runs the guest until its next exit, and says why in `exit`. */
+    void (*run)(struct vcpu *vcpu, struct vm_exit *exit);
+
+    uint64_t (*get)(struct vcpu *vcpu, enum vcpu_register name);
+    void (*set)(struct vcpu *vcpu, enum vcpu_register name, uint64_t value);
+    void (*get_segment)(struct vcpu *vcpu, enum segment_name name, struct segment *segment);
+
+    /* Moves past the instruction that exited, of `length` bytes, and ends its shadows. */
+    void (*skip)(struct vcpu *vcpu, unsigned length);
+
+    /* Makes the guest take an exception at its next entry. */
+    void (*inject_exception)(struct vcpu *vcpu, unsigned vector, bool has_error_code,
+                             uint32_t error_code);
+
+    /*
+     * Makes the guest take an interrupt at its next entry. False if it cannot now: then the guest
+     * exits with EXIT_INTERRUPT_WINDOW as soon as it can.
+     */
+    bool (*inject_interrupt)(struct vcpu *vcpu, unsigned vector);
+    bool (*inject_nmi)(struct vcpu *vcpu);
+
+    /* No interrupt is waiting any more: an EXIT_INTERRUPT_WINDOW asked for is not needed. */
+    void (*cancel_interrupt_window)(struct vcpu *vcpu);
+
+    /* Logs the hardware's view of a vCPU, for crash reports. */
+    void (*dump)(struct vcpu *vcpu);
+};
+
+#endif

@@ -1,0 +1,43 @@
+/* A virtual machine: how it ends, and its vCPUs' registers. */
+#include "vmm/vm.h"
+
+#include <stdarg.h>
+
+#include "vmm/format.h"
+
+void vm_end(struct vm *vm, enum vm_state state, const char *reason, ...)
+{
+    va_list arguments;
+
+    if (vm->state != VM_RUNNING) {
+        return;
+    }
+    vm->state = state;
+    va_start(arguments, reason);
+    format_list(vm->end_reason, sizeof(vm->end_reason), reason, arguments);
+    va_end(arguments);
+}
+
+uint64_t vcpu_get(struct vcpu *vcpu, enum vcpu_register name)
+{
+    return vcpu->vm->virtualization->get(vcpu, name);
+}
+
+void vcpu_set(struct vcpu *vcpu, enum vcpu_register name, uint64_t value)
+{
+    vcpu->vm->virtualization->set(vcpu, name, value);
+}
+
+uint64_t vcpu_general_register(struct vcpu *vcpu, enum general_register number)
+{
+    return number == GENERAL_RSP ? vcpu_get(vcpu, REGISTER_RSP) : vcpu->general[number];
+}
+
+void vcpu_set_general_register(struct vcpu *vcpu, enum general_register number, uint64_t value)
+{
+    if (number == GENERAL_RSP) {
+        vcpu_set(vcpu, REGISTER_RSP, value);
+    } else {
+        vcpu->general[number] = value;
+    }
+}

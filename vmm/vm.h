@@ -1,0 +1,49 @@
+/* A virtual machine: memory, buses and vCPUs that belong to one guest and to nobody else. */
+#ifndef VMM_VM_H
+#define VMM_VM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/bus.h"
+#include "vmm/guest_memory.h"
+#include "vmm/vcpu.h"
+#include "vmm/virtualization.h"
+
+struct arch_vm;
+struct backend_vm;
+
+enum vm_state {
+    VM_RUNNING,
+    VM_POWERED_OFF, /* the guest switched itself off: a good end */
+    VM_RESET,       /* the guest asked for a reset: a good end */
+    VM_CRASHED,     /* triple fault, or it did what its machine cannot answer */
+};
+
+struct vm {
+    const char *name;  /* from the configuration */
+    const struct virtualization *virtualization;
+    struct guest_memory memory;
+    struct bus mmio;
+    struct bus ports;
+    struct vcpu *vcpus; /* an array, from the arena */
+    unsigned vcpu_count;
+    struct arch_vm *arch;       /* interrupt controllers and devices */
+    struct backend_vm *backend; /* nested page tables and permission maps */
+    enum vm_state state;
+    char end_reason[96]; /* why it is not running any more */
+};
+
+/* Ends a VM, once: a later reason does not replace the first. `reason` is a printf format. */
+void vm_end(struct vm *vm, enum vm_state state, const char *reason, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* General register `number`, RSP included. */
+uint64_t vcpu_general_register(struct vcpu *vcpu, enum general_register number);
+void vcpu_set_general_register(struct vcpu *vcpu, enum general_register number, uint64_t value);
+
+/* Short forms of the table's operations for a vCPU. */
+uint64_t vcpu_get(struct vcpu *vcpu, enum vcpu_register name);
+void vcpu_set(struct vcpu *vcpu, enum vcpu_register name, uint64_t value);
+
+#endif
