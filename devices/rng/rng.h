@@ -1,0 +1,58 @@
+/* The virtio entropy device: virtio 1.3, 5.4. */
+#ifndef DEVICES_RNG_RNG_H
+#define DEVICES_RNG_RNG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "devices/rng/entropy.h"
+#include "virtio/mmio.h"
+#include "virtio/queue.h"
+#include "vmm/guest_memory.h"
+#include "vmm/irq_line.h"
+
+#define RNG_QUEUE_SIZE VIRTQUEUE_SIZE_MAX
+
+/* The bounds of one kick or poll: buffers, bytes a buffer, and 64-bit words asked of the source. */
+#define RNG_CHAINS_PER_CALL 16U
+#define RNG_CHAIN_BYTES_MAX 65536U
+#define RNG_WORDS_PER_CALL  64U
+
+struct rng_counters {
+    uint64_t requests;    /* buffers completed */
+    uint64_t bytes;       /* delivered in them */
+    uint64_t short_fills; /* completed with less than they had room for */
+    uint64_t parked;      /* buffers that had to wait for a first byte */
+};
+
+/*
+ * One device. It points into itself, so it must stay where it was initialised. A completed buffer
+ * holds 1 to n good bytes, n being its writable length: never 0, which the standard forbids and
+ * which makes Linux wait for ever, and never more. Without a byte the buffer waits its turn, and if
+ * the source is in permanent fault the device asks for a reset.
+ */
+struct rng {
+    struct virtio_mmio transport;
+    struct virtqueue queue;
+    struct entropy_core *entropy; /* not owned; shared with other devices */
+    struct virtqueue_chain chain; /* the buffer in hand, if any */
+    bool holding;
+    bool parked; /* the buffer in hand was counted as parked */
+    bool more;   /* stopped at a bound: the ring may hold more */
+    struct rng_counters counters;
+};
+
+/*
+ * A device in its power-on state: for a bus range of VIRTIO_MMIO_SIZE bytes, with
+ * virtio_mmio_bus_operations and &rng->transport. Nothing pointed to is owned; `irq` is copied.
+ */
+void rng_init(struct rng *rng, struct entropy_core *entropy, const struct guest_memory *memory,
+              const struct irq_line *irq);
+
+/* Whether there is work left that no kick will announce: a buffer waits. Poll then. */
+bool rng_has_work(const struct rng *rng);
+
+/* Continues such work, within the bounds above. Does nothing without any. */
+void rng_poll(struct rng *rng);
+
+#endif

@@ -1,0 +1,375 @@
+/* The virtio-mmio transport, version 2: registers, negotiation, notifications (virtio 1.3, 4.2). */
+#include "virtio/mmio.h"
+
+#include <stddef.h>
+
+#include "virtio/split.h"
+#include "virtio/virtio.h"
+
+/* virtio 1.3, 4.2.2: the registers. */
+enum {
+    MAGIC_VALUE = 0x000,
+    VERSION = 0x004,
+    DEVICE_ID = 0x008,
+    VENDOR_ID = 0x00c,
+    DEVICE_FEATURES = 0x010,
+    DEVICE_FEATURES_SEL = 0x014,
+    DRIVER_FEATURES = 0x020,
+    DRIVER_FEATURES_SEL = 0x024,
+    QUEUE_SEL = 0x030,
+    QUEUE_SIZE_MAX = 0x034,
+    QUEUE_SIZE = 0x038,
+    QUEUE_READY = 0x044,
+    QUEUE_NOTIFY = 0x050,
+    INTERRUPT_STATUS = 0x060,
+    INTERRUPT_ACK = 0x064,
+    STATUS = 0x070,
+    QUEUE_DESC_LOW = 0x080,
+    QUEUE_DESC_HIGH = 0x084,
+    QUEUE_DRIVER_LOW = 0x090,
+    QUEUE_DRIVER_HIGH = 0x094,
+    QUEUE_DEVICE_LOW = 0x0a0,
+    QUEUE_DEVICE_HIGH = 0x0a4,
+    SHM_LEN_LOW = 0x0b0,
+    SHM_LEN_HIGH = 0x0b4,
+    SHM_BASE_LOW = 0x0b8,
+    SHM_BASE_HIGH = 0x0bc,
+};
+
+#define MAGIC         0x74726976U /* "virt" */
+#define LAYOUT        2U
+#define VENDOR        0x64656553U /* "Seed" */
+#define NO_SHM_REGION 0xffffffffU
+
+#define INTERRUPT_USED_BUFFER   1U
+#define INTERRUPT_CONFIG_CHANGE 2U
+
+/* DEVICE_NEEDS_RESET is the device's to set; the rest is not defined for this device. */
+#define DRIVER_STATUS                                                                              \
+    (VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_DRIVER_OK |                  \
+     VIRTIO_STATUS_FEATURES_OK | VIRTIO_STATUS_FAILED)
+
+static struct virtqueue *selected(const struct virtio_mmio *mmio)
+{
+    return mmio->queue_sel < mmio->queue_count ? &mmio->queues[mmio->queue_sel] : NULL;
+}
+
+static uint32_t half(uint64_t value, uint32_t sel)
+{
+    return sel < 2 ? (uint32_t)(value >> (32 * sel)) : 0;
+}
+
+static void set_half(uint64_t *target, uint32_t sel, uint32_t value)
+{
+    unsigned shift = 32 * sel;
+
+    *target = (*target & ~((uint64_t)UINT32_MAX << shift)) | (uint64_t)value << shift;
+}
+
+uint32_t virtio_mmio_register(const struct virtio_mmio *mmio, uint32_t offset)
+{
+    const struct virtqueue *queue = selected(mmio);
+
+    switch (offset) {
+    case MAGIC_VALUE:
+        return MAGIC;
+    case VERSION:
+        return LAYOUT;
+    case DEVICE_ID:
+        return mmio->device_id;
+    case VENDOR_ID:
+        return VENDOR;
+    case DEVICE_FEATURES:
+        return half(mmio->offered, mmio->device_features_sel);
+    case QUEUE_SIZE_MAX:
+        return queue != NULL ? queue->size_max : 0;
+    case QUEUE_READY:
+        return queue != NULL && queue->ready ? 1 : 0;
+    case INTERRUPT_STATUS:
+        return mmio->interrupt_status;
+    case STATUS:
+        return mmio->status;
+    case SHM_LEN_LOW:
+    case SHM_LEN_HIGH:
+    case SHM_BASE_LOW:
+    case SHM_BASE_HIGH:
+        return NO_SHM_REGION;
+    default:
+        /* Write-only and reserved registers, and ConfigGeneration: no configuration changes. */
+        return 0;
+    }
+}
+
+/*
+ * 4.2.2.1: InterruptStatus shows the event before the driver can be told, and the line is up while
+ * any bit is. An event that comes while it is up drops it for a moment: an edge-triggered input
+ * would not see it otherwise, and the driver may have read InterruptStatus already.
+ */
+static void signal_event(struct virtio_mmio *mmio, uint32_t event)
+{
+    bool up = mmio->interrupt_status != 0;
+
+    __atomic_store_n(&mmio->interrupt_status, mmio->interrupt_status | event, __ATOMIC_RELEASE);
+    if (up) {
+        irq_line_set(&mmio->irq, false);
+    }
+    irq_line_set(&mmio->irq, true);
+    mmio->counters.interrupts++;
+}
+
+static void clear_events(struct virtio_mmio *mmio, uint32_t events)
+{
+    uint32_t before = mmio->interrupt_status;
+
+    __atomic_store_n(&mmio->interrupt_status, before & ~events, __ATOMIC_RELEASE);
+    if (before != 0 && mmio->interrupt_status == 0) {
+        irq_line_set(&mmio->irq, false);
+    }
+}
+
+bool virtio_mmio_running(const struct virtio_mmio *mmio)
+{
+    return (mmio->status & (VIRTIO_STATUS_DRIVER_OK | VIRTIO_STATUS_NEEDS_RESET |
+                            VIRTIO_STATUS_FAILED)) == VIRTIO_STATUS_DRIVER_OK;
+}
+
+void virtio_mmio_needs_reset(struct virtio_mmio *mmio)
+{
+    if ((mmio->status & VIRTIO_STATUS_NEEDS_RESET) != 0) {
+        return;
+    }
+    mmio->status |= VIRTIO_STATUS_NEEDS_RESET;
+    if ((mmio->status & VIRTIO_STATUS_DRIVER_OK) != 0) {
+        signal_event(mmio, INTERRUPT_CONFIG_CHANGE);
+    }
+}
+
+void virtio_mmio_queue_done(struct virtio_mmio *mmio, struct virtqueue *queue)
+{
+    if (virtqueue_must_notify(queue)) {
+        signal_event(mmio, INTERRUPT_USED_BUFFER);
+    }
+    if (queue->breach != NULL && (mmio->status & VIRTIO_STATUS_NEEDS_RESET) == 0) {
+        mmio->breach = queue->breach;
+        mmio->counters.breaches++;
+        virtio_mmio_needs_reset(mmio);
+    }
+}
+
+/* The ring format follows from the features, so a queue that was made ready early starts anew. */
+static void start_queue(struct virtio_mmio *mmio, struct virtqueue *queue)
+{
+    virtqueue_start(queue, &virtqueue_split, mmio->driver_features);
+    virtio_mmio_queue_done(mmio, queue);
+}
+
+static void reset(struct virtio_mmio *mmio)
+{
+    for (unsigned i = 0; i < mmio->queue_count; i++) {
+        virtqueue_reset(&mmio->queues[i]);
+    }
+    clear_events(mmio, UINT32_MAX);
+    mmio->status = 0;
+    mmio->device_features_sel = 0;
+    mmio->driver_features_sel = 0;
+    mmio->queue_sel = 0;
+    mmio->driver_features = 0;
+    mmio->features_beyond = false;
+    mmio->operations->reset(mmio->device);
+}
+
+void virtio_mmio_init(struct virtio_mmio *mmio, const struct virtio_mmio_setup *setup)
+{
+    *mmio = (struct virtio_mmio){
+        .device_id = setup->device_id,
+        .offered = setup->features,
+        .operations = setup->operations,
+        .device = setup->device,
+        .queues = setup->queues,
+        .queue_count = setup->queue_count,
+        .irq = setup->irq,
+    };
+}
+
+/* 2.2.2: any subset of what is offered, and not without VERSION_1 (6.1: there is no legacy here).
+ */
+static bool accept_features(struct virtio_mmio *mmio)
+{
+    if ((mmio->driver_features & ~mmio->offered) != 0 || mmio->features_beyond ||
+        (mmio->driver_features & VIRTIO_FEATURE_VERSION_1) == 0) {
+        return false;
+    }
+    for (unsigned i = 0; i < mmio->queue_count; i++) {
+        if (mmio->queues[i].ready) {
+            start_queue(mmio, &mmio->queues[i]);
+        }
+    }
+    return true;
+}
+
+static void notify_queue(struct virtio_mmio *mmio, uint32_t index)
+{
+    if (virtio_mmio_running(mmio) && index < mmio->queue_count && mmio->queues[index].ready) {
+        mmio->operations->queue_notified(mmio->device, index);
+    }
+}
+
+/* A kick before DRIVER_OK is ignored (2.1.2); what it announced is looked for now instead. */
+static void enter_operation(struct virtio_mmio *mmio)
+{
+    if ((mmio->status & VIRTIO_STATUS_NEEDS_RESET) != 0) {
+        signal_event(mmio, INTERRUPT_CONFIG_CHANGE);
+    }
+    for (uint32_t i = 0; i < mmio->queue_count; i++) {
+        notify_queue(mmio, i);
+    }
+}
+
+/* 2.1.1: the driver only ever adds bits, or resets; a bit it leaves out therefore stays. */
+static void write_status(struct virtio_mmio *mmio, uint32_t value)
+{
+    if (value == 0) {
+        mmio->counters.resets++;
+        reset(mmio);
+        return;
+    }
+    uint32_t added = value & DRIVER_STATUS & ~mmio->status;
+
+    if ((added & VIRTIO_STATUS_FEATURES_OK) != 0 && !accept_features(mmio)) {
+        added &= ~VIRTIO_STATUS_FEATURES_OK;
+    }
+    if (((mmio->status | added) & VIRTIO_STATUS_FEATURES_OK) == 0) {
+        added &= ~VIRTIO_STATUS_DRIVER_OK;
+    }
+    mmio->status |= added;
+    if ((added & VIRTIO_STATUS_DRIVER_OK) != 0) {
+        enter_operation(mmio);
+    }
+}
+
+static void write_driver_features(struct virtio_mmio *mmio, uint32_t value)
+{
+    if ((mmio->status & VIRTIO_STATUS_FEATURES_OK) != 0) {
+        return;
+    }
+    if (mmio->driver_features_sel < 2) {
+        set_half(&mmio->driver_features, mmio->driver_features_sel, value);
+    } else {
+        mmio->features_beyond |= value != 0;
+    }
+}
+
+static void write_queue_ready(struct virtio_mmio *mmio, struct virtqueue *queue, uint32_t value)
+{
+    if (value == 1 && !queue->ready) {
+        start_queue(mmio, queue);
+    } else if (value == 0 && queue->ready) {
+        queue->ready = false;
+        mmio->operations->queue_stopped(mmio->device, mmio->queue_sel);
+    }
+}
+
+/* 4.2.2.2: the driver changes a queue's configuration only while QueueReady is 0. */
+static void write_queue(struct virtio_mmio *mmio, uint32_t offset, uint32_t value)
+{
+    struct virtqueue *queue = selected(mmio);
+    uint32_t sel = offset >> 2 & 1;
+
+    if (queue == NULL) {
+        return;
+    }
+    if (offset == QUEUE_READY) {
+        write_queue_ready(mmio, queue, value);
+        return;
+    }
+    if (queue->ready) {
+        return;
+    }
+    switch (offset) {
+    case QUEUE_SIZE:
+        queue->size = value;
+        break;
+    case QUEUE_DESC_LOW:
+    case QUEUE_DESC_HIGH:
+        set_half(&queue->descriptor_area, sel, value);
+        break;
+    case QUEUE_DRIVER_LOW:
+    case QUEUE_DRIVER_HIGH:
+        set_half(&queue->driver_area, sel, value);
+        break;
+    case QUEUE_DEVICE_LOW:
+    case QUEUE_DEVICE_HIGH:
+        set_half(&queue->device_area, sel, value);
+        break;
+    default:
+        break;
+    }
+}
+
+static void write_register(struct virtio_mmio *mmio, uint32_t offset, uint32_t value)
+{
+    switch (offset) {
+    case DEVICE_FEATURES_SEL:
+        mmio->device_features_sel = value;
+        break;
+    case DRIVER_FEATURES_SEL:
+        mmio->driver_features_sel = value;
+        break;
+    case DRIVER_FEATURES:
+        write_driver_features(mmio, value);
+        break;
+    case QUEUE_SEL:
+        mmio->queue_sel = value;
+        break;
+    case QUEUE_NOTIFY:
+        mmio->counters.notifies++;
+        notify_queue(mmio, value);
+        break;
+    case INTERRUPT_ACK:
+        clear_events(mmio, value);
+        break;
+    case STATUS:
+        write_status(mmio, value);
+        break;
+    default:
+        write_queue(mmio, offset, value);
+        break;
+    }
+}
+
+/* 4.2.2.2: registers are accessed by aligned 32-bit reads and writes only. */
+static bool register_access(uint64_t offset, unsigned size)
+{
+    return size == 4 && offset % 4 == 0;
+}
+
+static uint64_t mmio_read(void *device, uint64_t offset, unsigned size)
+{
+    const struct virtio_mmio *mmio = device;
+
+    if (offset < VIRTIO_MMIO_CONFIG) {
+        return register_access(offset, size) ? virtio_mmio_register(mmio, (uint32_t)offset) : 0;
+    }
+    if (mmio->operations->config_read == NULL) {
+        return 0;
+    }
+    return mmio->operations->config_read(mmio->device, offset - VIRTIO_MMIO_CONFIG, size);
+}
+
+static void mmio_write(void *device, uint64_t offset, unsigned size, uint64_t value)
+{
+    struct virtio_mmio *mmio = device;
+
+    if (offset < VIRTIO_MMIO_CONFIG) {
+        if (register_access(offset, size)) {
+            write_register(mmio, (uint32_t)offset, (uint32_t)value);
+        }
+    } else if (mmio->operations->config_write != NULL) {
+        mmio->operations->config_write(mmio->device, offset - VIRTIO_MMIO_CONFIG, size, value);
+    }
+}
+
+const struct bus_operations virtio_mmio_bus_operations = {
+    .read = mmio_read,
+    .write = mmio_write,
+};
