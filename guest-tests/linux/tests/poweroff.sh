@@ -1,0 +1,2 @@
+# Does nothing but switch the machine off.
+say "powering off"
