@@ -7,12 +7,14 @@
 
 #include <cmocka.h>
 
+#include "arch/x86/cpu/registers.h"
+#include "arch/x86/guest/layout.h"
 #include "arch/x86/guest/local_apic.h"
 
 #define APICS         4
-#define MSR(offset)   (APIC_MSR_X2APIC_FIRST + ((offset) >> 4))
-#define ENABLE_XAPIC  (APIC_BASE_ADDRESS | APIC_BASE_ENABLE)
-#define ENABLE_X2APIC (APIC_BASE_ADDRESS | APIC_BASE_ENABLE | APIC_BASE_X2APIC)
+#define MSR(offset)   (MSR_X2APIC_FIRST + ((offset) >> 4))
+#define ENABLE_XAPIC  (LAYOUT_LOCAL_APIC_BASE | APIC_BASE_ENABLE)
+#define ENABLE_X2APIC (LAYOUT_LOCAL_APIC_BASE | APIC_BASE_ENABLE | APIC_BASE_X2APIC)
 
 static _Alignas(4096) uint8_t pages[APICS][4096];
 static struct local_apic apics[APICS];
@@ -79,7 +81,7 @@ static struct local_apic *enabled(unsigned index, bool x2apic)
 
     put(apic, APIC_SVR, 0x1ff);
     if (x2apic) {
-        assert_true(put_msr(apic, APIC_MSR_BASE, ENABLE_X2APIC));
+        assert_true(put_msr(apic, MSR_APIC_BASE, ENABLE_X2APIC));
     }
     return apic;
 }
@@ -87,8 +89,8 @@ static struct local_apic *enabled(unsigned index, bool x2apic)
 static void test_power_up_state(void **state)
 {
     (void)state;
-    assert_int_equal(get_msr(all[0], APIC_MSR_BASE), 0xfee00900);
-    assert_int_equal(get_msr(all[1], APIC_MSR_BASE), 0xfee00800);
+    assert_int_equal(get_msr(all[0], MSR_APIC_BASE), 0xfee00900);
+    assert_int_equal(get_msr(all[1], MSR_APIC_BASE), 0xfee00800);
     assert_int_equal(get(all[3], APIC_ID), 0x03000000);
     assert_int_equal(get(all[0], APIC_VERSION), 0x00050014);
     assert_int_equal(get(all[0], APIC_TPR), 0);
@@ -110,18 +112,18 @@ static void test_base_transitions(void **state)
     struct local_apic *apic = all[0];
 
     (void)state;
-    assert_false(put_msr(apic, APIC_MSR_BASE, APIC_BASE_ADDRESS | APIC_BASE_X2APIC));
-    assert_false(put_msr(apic, APIC_MSR_BASE, 0xfed00800));
-    assert_false(put_msr(apic, APIC_MSR_BASE, ENABLE_XAPIC | 1));
-    assert_false(put_msr(apic, APIC_MSR_BASE, ENABLE_XAPIC | (1ULL << 52)));
-    assert_true(put_msr(apic, APIC_MSR_BASE, ENABLE_X2APIC | APIC_BASE_BOOTSTRAP));
-    assert_int_equal(get_msr(apic, APIC_MSR_BASE), 0xfee00d00);
+    assert_false(put_msr(apic, MSR_APIC_BASE, LAYOUT_LOCAL_APIC_BASE | APIC_BASE_X2APIC));
+    assert_false(put_msr(apic, MSR_APIC_BASE, 0xfed00800));
+    assert_false(put_msr(apic, MSR_APIC_BASE, ENABLE_XAPIC | 1));
+    assert_false(put_msr(apic, MSR_APIC_BASE, ENABLE_XAPIC | (1ULL << 52)));
+    assert_true(put_msr(apic, MSR_APIC_BASE, ENABLE_X2APIC | APIC_BASE_BSP));
+    assert_int_equal(get_msr(apic, MSR_APIC_BASE), 0xfee00d00);
     assert_true(local_apic_in_x2apic_mode(apic));
-    assert_false(put_msr(apic, APIC_MSR_BASE, ENABLE_XAPIC));
-    assert_true(put_msr(apic, APIC_MSR_BASE, APIC_BASE_ADDRESS));
+    assert_false(put_msr(apic, MSR_APIC_BASE, ENABLE_XAPIC));
+    assert_true(put_msr(apic, MSR_APIC_BASE, LAYOUT_LOCAL_APIC_BASE));
     assert_false(local_apic_in_x2apic_mode(apic) || local_apic_in_xapic_mode(apic));
-    assert_false(put_msr(apic, APIC_MSR_BASE, ENABLE_X2APIC));
-    assert_true(put_msr(apic, APIC_MSR_BASE, ENABLE_XAPIC));
+    assert_false(put_msr(apic, MSR_APIC_BASE, ENABLE_X2APIC));
+    assert_true(put_msr(apic, MSR_APIC_BASE, ENABLE_XAPIC));
     assert_true(local_apic_in_xapic_mode(apic));
 }
 
@@ -132,11 +134,11 @@ static void test_disabling_forgets(void **state)
     (void)state;
     put(apic, APIC_LDR, 0x08000000);
     assert_true(local_apic_post(apic, 0x40, false));
-    assert_true(put_msr(apic, APIC_MSR_BASE, APIC_BASE_ADDRESS));
+    assert_true(put_msr(apic, MSR_APIC_BASE, LAYOUT_LOCAL_APIC_BASE));
     assert_false(local_apic_post(apic, 0x41, false));
     assert_int_equal(local_apic_pending_vector(apic), -1);
     assert_true(local_apic_read(apic, APIC_VERSION, 4, 0) == 0xffffffff);
-    assert_true(put_msr(apic, APIC_MSR_BASE, ENABLE_XAPIC));
+    assert_true(put_msr(apic, MSR_APIC_BASE, ENABLE_XAPIC));
     assert_int_equal(local_apic_highest_irr(apic), -1);
     assert_int_equal(get(apic, APIC_LDR), 0);
     assert_int_equal(get(apic, APIC_SVR), 0xff);
@@ -229,7 +231,7 @@ static void test_x2apic_logical_id(void **state)
 
     (void)state;
     local_apic_init(&apic, pages[0], 0x25, false, &operations, all);
-    assert_true(put_msr(&apic, APIC_MSR_BASE, ENABLE_X2APIC));
+    assert_true(put_msr(&apic, MSR_APIC_BASE, ENABLE_X2APIC));
     assert_int_equal(get_msr(&apic, 0x80d), 0x00020020);
     assert_true(local_apic_matches(&apic, 0x00020030, true));
     assert_false(local_apic_matches(&apic, 0x00020010, true));
@@ -693,35 +695,35 @@ static void test_tsc_deadline_timer(void **state)
 
     (void)state;
     /* In another mode the MSR reads 0 and ignores writes (SDM 11.5.4.1). */
-    assert_true(local_apic_write_msr(apic, APIC_MSR_DEADLINE, 5000, 100));
-    assert_int_equal(get_msr(apic, APIC_MSR_DEADLINE), 0);
+    assert_true(local_apic_write_msr(apic, MSR_TSC_DEADLINE, 5000, 100));
+    assert_int_equal(get_msr(apic, MSR_TSC_DEADLINE), 0);
     assert_true(local_apic_write_msr(apic, MSR(APIC_LVT_TIMER), 0x400ec, 100));
     assert_true(local_apic_write_msr(apic, MSR(APIC_INITIAL_COUNT), 77, 100));
     assert_int_equal(get_msr(apic, MSR(APIC_INITIAL_COUNT)), 0);
     assert_true(local_apic_deadline(apic) == UINT64_MAX);
-    assert_true(local_apic_write_msr(apic, APIC_MSR_DEADLINE, 5000, 100));
-    assert_int_equal(get_msr(apic, APIC_MSR_DEADLINE), 5000);
+    assert_true(local_apic_write_msr(apic, MSR_TSC_DEADLINE, 5000, 100));
+    assert_int_equal(get_msr(apic, MSR_TSC_DEADLINE), 5000);
     assert_int_equal(get_msr(apic, MSR(APIC_CURRENT_COUNT)), 0);
     assert_int_equal(local_apic_deadline(apic), 5000);
     assert_int_equal(fires(apic, 4999), 0);
     assert_int_equal(fires(apic, 5001), 0xec);
-    assert_int_equal(get_msr(apic, APIC_MSR_DEADLINE), 0);
+    assert_int_equal(get_msr(apic, MSR_TSC_DEADLINE), 0);
     /* In the past: at once. 0 disarms. */
-    assert_true(local_apic_write_msr(apic, APIC_MSR_DEADLINE, 5500, 6000));
+    assert_true(local_apic_write_msr(apic, MSR_TSC_DEADLINE, 5500, 6000));
     assert_int_equal(local_apic_pending_vector(apic), 0xec);
     assert_int_equal(fires(apic, 6000), 0xec);
-    assert_true(local_apic_write_msr(apic, APIC_MSR_DEADLINE, 7000, 6000));
-    assert_true(local_apic_write_msr(apic, APIC_MSR_DEADLINE, 0, 6100));
+    assert_true(local_apic_write_msr(apic, MSR_TSC_DEADLINE, 7000, 6000));
+    assert_true(local_apic_write_msr(apic, MSR_TSC_DEADLINE, 0, 6100));
     assert_int_equal(fires(apic, 8000), 0);
     /* Leaving the mode disarms; so do the resets. */
-    assert_true(local_apic_write_msr(apic, APIC_MSR_DEADLINE, 9000, 8000));
+    assert_true(local_apic_write_msr(apic, MSR_TSC_DEADLINE, 9000, 8000));
     assert_true(local_apic_write_msr(apic, MSR(APIC_LVT_TIMER), 0xec, 8000));
     assert_true(local_apic_write_msr(apic, MSR(APIC_LVT_TIMER), 0x400ec, 8000));
     assert_int_equal(fires(apic, 9000), 0);
-    assert_true(local_apic_write_msr(apic, APIC_MSR_DEADLINE, 10000, 9000));
+    assert_true(local_apic_write_msr(apic, MSR_TSC_DEADLINE, 10000, 9000));
     local_apic_reset_by_init(apic);
     assert_true(local_apic_deadline(apic) == UINT64_MAX);
-    assert_true(local_apic_read_msr(apic, APIC_MSR_DEADLINE, &value, 9000));
+    assert_true(local_apic_read_msr(apic, MSR_TSC_DEADLINE, &value, 9000));
     assert_int_equal(value, 0);
 }
 

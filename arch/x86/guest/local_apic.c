@@ -3,6 +3,9 @@
 
 #include <stddef.h>
 
+#include "arch/x86/cpu/registers.h"
+#include "arch/x86/guest/layout.h"
+
 #define VERSION       0x00050014U /* integrated, entries up to LVT 5 (SDM 11.4.8) */
 #define FIRST_VECTOR  16          /* those below are illegal (SDM 11.5.2) */
 #define VECTOR_WORDS  8           /* ISR, TMR and IRR: 256 bits each, 32 in every 16 bytes */
@@ -442,12 +445,12 @@ static void reset_registers(struct local_apic *apic)
 /* SDM 11.12.5 and figure 11-27: the legal changes of mode. */
 static bool write_base(struct local_apic *apic, uint64_t value)
 {
-    const uint64_t flags = APIC_BASE_BOOTSTRAP | APIC_BASE_X2APIC | APIC_BASE_ENABLE;
+    const uint64_t flags = APIC_BASE_BSP | APIC_BASE_X2APIC | APIC_BASE_ENABLE;
     const uint64_t x2apic = APIC_BASE_X2APIC | APIC_BASE_ENABLE;
     uint64_t from = mode(apic);
     uint64_t to = value & x2apic;
 
-    if ((value & ~flags) != APIC_BASE_ADDRESS || to == APIC_BASE_X2APIC ||
+    if ((value & ~flags) != LAYOUT_LOCAL_APIC_BASE || to == APIC_BASE_X2APIC ||
         (from == 0 && to == x2apic) || (from == x2apic && to == APIC_BASE_ENABLE)) {
         return false;
     }
@@ -466,19 +469,19 @@ static bool write_base(struct local_apic *apic, uint64_t value)
 
 bool local_apic_read_msr(struct local_apic *apic, uint32_t index, uint64_t *value, uint64_t now)
 {
-    uint32_t offset = (index - APIC_MSR_X2APIC_FIRST) << 4;
+    uint32_t offset = (index - MSR_X2APIC_FIRST) << 4;
 
     local_apic_advance(apic, now);
-    if (index == APIC_MSR_BASE) {
+    if (index == MSR_APIC_BASE) {
         *value = apic->base;
         return true;
     }
-    if (index == APIC_MSR_DEADLINE) {
+    if (index == MSR_TSC_DEADLINE) {
         *value = apic_timer_tsc_deadline(&apic->timer);
         return true;
     }
-    if (index < APIC_MSR_X2APIC_FIRST || index > APIC_MSR_X2APIC_LAST ||
-        !local_apic_in_x2apic_mode(apic) || find_register(offset, X2APIC_READ) == NULL) {
+    if (index < MSR_X2APIC_FIRST || index > MSR_X2APIC_LAST || !local_apic_in_x2apic_mode(apic) ||
+        find_register(offset, X2APIC_READ) == NULL) {
         return false;
     }
     *value = read_register(apic, offset, now);
@@ -508,18 +511,18 @@ static bool write_x2apic(struct local_apic *apic, uint32_t offset, uint64_t valu
 bool local_apic_write_msr(struct local_apic *apic, uint32_t index, uint64_t value, uint64_t now)
 {
     local_apic_advance(apic, now);
-    if (index == APIC_MSR_BASE) {
+    if (index == MSR_APIC_BASE) {
         return write_base(apic, value);
     }
-    if (index == APIC_MSR_DEADLINE) {
+    if (index == MSR_TSC_DEADLINE) {
         apic_timer_set_tsc_deadline(&apic->timer, value);
         local_apic_advance(apic, now);
         return true;
     }
-    if (index < APIC_MSR_X2APIC_FIRST || index > APIC_MSR_X2APIC_LAST) {
+    if (index < MSR_X2APIC_FIRST || index > MSR_X2APIC_LAST) {
         return false;
     }
-    return write_x2apic(apic, (index - APIC_MSR_X2APIC_FIRST) << 4, value, now);
+    return write_x2apic(apic, (index - MSR_X2APIC_FIRST) << 4, value, now);
 }
 
 uint64_t local_apic_cr8(const struct local_apic *apic)
@@ -697,7 +700,7 @@ void local_apic_reset_by_init(struct local_apic *apic)
 
 void local_apic_reset(struct local_apic *apic, bool bootstrap)
 {
-    uint64_t base = APIC_BASE_ADDRESS | APIC_BASE_ENABLE | (bootstrap ? APIC_BASE_BOOTSTRAP : 0);
+    uint64_t base = LAYOUT_LOCAL_APIC_BASE | APIC_BASE_ENABLE | (bootstrap ? APIC_BASE_BSP : 0);
 
     __atomic_store_n(&apic->base, base, __ATOMIC_RELAXED);
     local_apic_reset_by_init(apic);

@@ -46,17 +46,6 @@
 #define APIC_DIVIDE          0x3e0U
 #define APIC_SELF_IPI        0x3f0U /* x2APIC only */
 
-#define APIC_MSR_BASE         0x1bU  /* IA32_APIC_BASE */
-#define APIC_MSR_DEADLINE     0x6e0U /* IA32_TSC_DEADLINE */
-#define APIC_MSR_X2APIC_FIRST 0x800U
-#define APIC_MSR_X2APIC_LAST  0x8ffU
-
-/* IA32_APIC_BASE (SDM 11.4.4, 11.12.1) and the only address it may name. */
-#define APIC_BASE_BOOTSTRAP (1ULL << 8)
-#define APIC_BASE_X2APIC    (1ULL << 10)
-#define APIC_BASE_ENABLE    (1ULL << 11)
-#define APIC_BASE_ADDRESS   0xfee00000ULL
-
 /* SVR: software enable (SDM 11.9). */
 #define APIC_SVR_ENABLE (1U << 8)
 
@@ -65,8 +54,7 @@
 #define APIC_ERROR_RECEIVE_ILLEGAL_VECTOR (1U << 6)
 #define APIC_ERROR_ILLEGAL_REGISTER       (1U << 7)
 
-/* What the local APIC tells the rest of the machine. Neither may call back into this APIC's timer.
- */
+/* What the local APIC tells the rest of the machine. Neither may touch this APIC's timer. */
 struct local_apic_operations {
     /*
      * The guest sends an interprocessor interrupt, perhaps to itself: pass it to
@@ -118,7 +106,7 @@ void local_apic_write(struct local_apic *apic, uint64_t offset, unsigned size, u
                       uint64_t now);
 
 /*
- * RDMSR and WRMSR of APIC_MSR_BASE, APIC_MSR_DEADLINE and the x2APIC range. False: #GP, and
+ * RDMSR and WRMSR of IA32_APIC_BASE, IA32_TSC_DEADLINE and MSR 0x800 to 0x8ff. False: #GP, and
  * nothing changed.
  */
 bool local_apic_read_msr(struct local_apic *apic, uint32_t index, uint64_t *value, uint64_t now);
