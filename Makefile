@@ -35,7 +35,15 @@ HV_OBJECTS := $(patsubst %,$(BUILD)/hv/%.o,$(PURE_SOURCES) $(MACHINE_SOURCES) $(
 DSDT := $(BUILD)/generated/dsdt.h
 EFI := $(BUILD)/seedvisor.efi
 
-$(BUILD)/hv/%.c.o: %.c | $(DSDT)
+# Which sources this is built from; a panic prints it.
+BUILD_ID := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+$(BUILD)/generated/build_id.h: FORCE
+	@mkdir -p $(@D)
+	@echo '#define BUILD_ID "$(BUILD_ID)"' > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+FORCE:
+
+$(BUILD)/hv/%.c.o: %.c | $(DSDT) $(BUILD)/generated/build_id.h
 	@mkdir -p $(@D)
 	$(CC) $(HV_CFLAGS) -MMD -MP -c $< -o $@
 
@@ -77,5 +85,7 @@ $(BUILD)/host/test_%: $(BUILD)/host/guest-tests/host/test_%.c.o \
 	$(CC) $(HOST_CFLAGS) -o $@ $^ -Wl,--as-needed -lcmocka -lZydis
 
 .PRECIOUS: $(BUILD)/host/%.c.o
+
+include guest-tests/linux/guest.mk
 
 -include $(shell find $(BUILD)/hv $(BUILD)/host -name '*.d' 2>/dev/null)

@@ -15,6 +15,7 @@ const char *exit_kind_name(enum exit_kind kind)
         [EXIT_HOST_INTERRUPT] = "host-interrupt",
         [EXIT_INTERRUPT_WINDOW] = "interrupt-window",
         [EXIT_EOI] = "eoi",
+        [EXIT_EXCEPTION] = "exception",
         [EXIT_INSTRUCTION] = "instruction",
         [EXIT_FLUSH] = "flush",
         [EXIT_SHUTDOWN] = "shutdown",

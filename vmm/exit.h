@@ -17,6 +17,7 @@ enum exit_kind {
     EXIT_HOST_INTERRUPT,   /* an interrupt of the machine: no doing of the guest's */
     EXIT_INTERRUPT_WINDOW, /* the guest can take an interrupt now */
     EXIT_EOI,              /* the hardware performed an EOI of a level-triggered vector: .vector */
+    EXIT_EXCEPTION,        /* an exception we watch for, to be given back: .exception */
     EXIT_INSTRUCTION,      /* an instruction this machine does not have for a guest: #UD */
     EXIT_FLUSH,            /* INVD or WBINVD: nothing to do, for memory is coherent */
     EXIT_SHUTDOWN,         /* triple fault */
@@ -37,7 +38,8 @@ struct exit_memory {
     uint64_t gpa;
     bool write;
     bool fetch;
-    bool walk; /* the access was the processor's own, to a guest page table */
+    bool walk;       /* the access was the processor's own, to a guest page table */
+    bool delivering; /* it was the processor's own, while it delivered an event */
 };
 
 struct exit_msr {
@@ -50,6 +52,12 @@ struct exit_control_register {
     uint64_t value;
 };
 
+struct exit_exception {
+    uint8_t vector;
+    bool has_error_code;
+    uint32_t error_code;
+};
+
 struct vm_exit {
     enum exit_kind kind;
     /* Bytes of the instruction that exited; 0 where the hardware does not say. */
@@ -59,6 +67,7 @@ struct vm_exit {
         struct exit_memory memory;
         struct exit_msr msr;
         struct exit_control_register control_register;
+        struct exit_exception exception;
         uint8_t vector;
         uint64_t code;
     };

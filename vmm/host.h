@@ -16,6 +16,12 @@ void host_take_interrupts(void);
 /* Sleeps until the next interrupt of this CPU and takes it. */
 void host_idle(void);
 
+/* Interrupts a CPU, so that it looks at its vCPU's interrupts again; nothing if it is this one. */
+void host_kick(unsigned cpu);
+
+/* Sets this CPU's XCR0, which belongs to the guest that runs here; the value was checked. */
+void host_set_xcr0(uint64_t value);
+
 /* Small bounded work for the machine: console output and input, filling the entropy pool. */
 void host_work(void);
 

@@ -34,6 +34,10 @@ static void describe(const struct vm_exit *exit, char *text, size_t size)
         format(text, size, "CR%u = 0x%lx", exit->control_register.number,
                exit->control_register.value);
         return;
+    case EXIT_EXCEPTION:
+        format(text, size, "vector %u, error code 0x%x", exit->exception.vector,
+               exit->exception.error_code);
+        return;
     case EXIT_EOI:
         format(text, size, "vector %u", exit->vector);
         return;

@@ -55,6 +55,10 @@ typedef void (*requirement_report)(void *context, const char *name, bool present
 #define MAP_READ  1U
 #define MAP_WRITE 2U
 
+/* Instructions that a guest may be shown in CPUID only if the hardware lets it execute them. */
+#define GUEST_HAS_RDTSCP  (1U << 0)
+#define GUEST_HAS_INVPCID (1U << 1)
+
 struct virtualization {
     const char *name;
 
@@ -63,6 +67,9 @@ struct virtualization {
 
     /* Reports every requirement on this CPU, in order. */
     void (*requirements)(requirement_report report, void *context);
+
+    /* The GUEST_HAS_ bits that hold here. Valid after requirements(). */
+    unsigned (*guest_instructions)(void);
 
     /*
      * Turns it on for this CPU, with one page from `arena` kept until disable(). False, with a
@@ -110,6 +117,19 @@ struct virtualization {
 
     /* No interrupt is waiting any more: an EXIT_INTERRUPT_WINDOW asked for is not needed. */
     void (*cancel_interrupt_window)(struct vcpu *vcpu);
+
+    /*
+     * The guest's local APIC went into or out of x2APIC mode. Hardware that can deliver interrupts
+     * from the APIC's register page starts or stops to do so; `in_service` is the highest vector
+     * in service, or -1.
+     */
+    void (*set_x2apic_mode)(struct vcpu *vcpu, bool x2apic, int in_service);
+
+    /*
+     * Offers the highest requested vector (-1: none) to hardware that delivers interrupts itself.
+     * False if this vCPU's does not: then inject_interrupt() is the way.
+     */
+    bool (*request_interrupt)(struct vcpu *vcpu, int vector);
 
     /* Logs the hardware's view of a vCPU, for crash reports. */
     void (*dump)(struct vcpu *vcpu);

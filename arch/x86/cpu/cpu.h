@@ -47,6 +47,7 @@ struct cpu {
     struct task_state_segment task_state;
     uint8_t *stacks[CPU_STACKS]; /* lowest address of each; a guard page lies below */
     uint64_t armed_deadline;     /* what the APIC timer is set to */
+    uint64_t next_work;          /* TSC when host_work() has something to do again */
     uint64_t nmis;               /* taken on this CPU */
 };
 

@@ -3,22 +3,29 @@
 #include <string.h>
 
 /*
- * REP MOVSB and STOSB: with ERMSB (every CPU that has what we require) the processor does this as
- * fast as any loop of ours, and without touching the guest's vector registers.
+ * String instructions: fast on every CPU that has what we require, and without touching the
+ * guest's vector registers. Eight bytes a step, for zeroing a guest's memory is most of start-up.
  */
 void *memcpy(void *restrict target, const void *restrict source, size_t length)
 {
     void *start = target;
+    size_t words = length / 8;
+    size_t bytes = length % 8;
 
-    __asm__ volatile("rep movsb" : "+D"(target), "+S"(source), "+c"(length) : : "memory");
+    __asm__ volatile("rep movsq" : "+D"(target), "+S"(source), "+c"(words) : : "memory");
+    __asm__ volatile("rep movsb" : "+D"(target), "+S"(source), "+c"(bytes) : : "memory");
     return start;
 }
 
 void *memset(void *target, int value, size_t length)
 {
     void *start = target;
+    uint64_t pattern = (uint8_t)value * 0x0101010101010101ULL;
+    size_t words = length / 8;
+    size_t bytes = length % 8;
 
-    __asm__ volatile("rep stosb" : "+D"(target), "+c"(length) : "a"(value) : "memory");
+    __asm__ volatile("rep stosq" : "+D"(target), "+c"(words) : "a"(pattern) : "memory");
+    __asm__ volatile("rep stosb" : "+D"(target), "+c"(bytes) : "a"(pattern) : "memory");
     return start;
 }
 

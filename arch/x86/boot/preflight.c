@@ -1,0 +1,103 @@
+/* The preflight: names each thing that is missing, and the way to mend it. */
+#include "arch/x86/boot/preflight.h"
+
+#include <stddef.h>
+
+#include "arch/x86/boot/firmware.h"
+#include "arch/x86/cpu/instructions.h"
+#include "arch/x86/cpu/registers.h"
+#include "arch/x86/host/rdseed.h"
+#include "arch/x86/vmx/vmx.h"
+#include "vmm/log.h"
+
+/* What the firmware keeps for itself, and what the hypervisor takes besides the guests' memory. */
+#define RESERVED_MEMORY (16ULL << 20)
+
+static const struct virtualization *const backends[] = {&vmx_virtualization};
+
+struct findings {
+    unsigned missing;
+};
+
+static void check(void *context, const char *name, bool present, const char *remedy)
+{
+    struct findings *findings = context;
+
+    if (!present) {
+        log_line("missing: %s", name);
+        log_line("  to mend it: %s", remedy);
+        findings->missing++;
+    }
+}
+
+/* "Under KVM", "under VMware": who is below us decides where to switch something on. */
+static void name_hypervisor_below(void)
+{
+    const uint32_t running_under = 1U << 31;
+
+    if ((cpuid(1, 0).ecx & running_under) != 0) {
+        struct cpuid_registers_text {
+            uint32_t words[3];
+            char end;
+        } name = {.end = '\0'};
+        struct cpuid_result leaf = cpuid(0x40000000, 0);
+
+        name.words[0] = leaf.ebx;
+        name.words[1] = leaf.ecx;
+        name.words[2] = leaf.edx;
+        log_line("this machine is virtual: the hypervisor below calls itself \"%.12s\"",
+                 (const char *)name.words);
+    }
+}
+
+static void check_memory(const struct config *config, struct findings *findings)
+{
+    uint64_t wanted = RESERVED_MEMORY;
+    uint64_t free = firmware_free_memory();
+
+    for (unsigned i = 0; i < config->guest_count; i++) {
+        wanted += config->guests[i].memory;
+    }
+    if (wanted > free) {
+        log_line("missing: memory: the guests need %lu MiB in all, the machine has %lu MiB free",
+                 wanted >> 20, free >> 20);
+        log_line("  to mend it: lower memory = in the configuration, or add memory");
+        findings->missing++;
+    }
+}
+
+static const struct virtualization *find_backend(void)
+{
+    for (size_t i = 0; i < sizeof(backends) / sizeof(backends[0]); i++) {
+        if (backends[i]->supported()) {
+            return backends[i];
+        }
+    }
+    return NULL;
+}
+
+const struct virtualization *preflight(const struct config *config)
+{
+    const struct virtualization *backend = find_backend();
+    struct findings findings = {0};
+
+    if (backend != NULL) {
+        backend->requirements(check, &findings);
+    } else {
+        /* Each names itself as missing; people know which vendor's machine they have. */
+        for (size_t i = 0; i < sizeof(backends) / sizeof(backends[0]); i++) {
+            backends[i]->requirements(check, &findings);
+        }
+    }
+    check(&findings, "RDSEED (CPUID.7:EBX.RDSEED)", rdseed_supported(),
+          "use a processor with RDSEED: Intel since Broadwell (2014), AMD since Zen (2017)");
+    check(&findings, "four-level paging", (read_cr4() & CR4_LA57) == 0,
+          "switch five-level paging (LA57) off in the firmware's set-up");
+    check_memory(config, &findings);
+    if (findings.missing == 0) {
+        return backend;
+    }
+    name_hypervisor_below();
+    log_line("cannot start: %u missing, see above", findings.missing);
+    return NULL;
+}

@@ -1,0 +1,367 @@
+/* What a guest's exits mean on an x86 machine: ports, memory, CPUID, MSRs, control registers. */
+#include "vmm/arch.h"
+
+#include "arch/x86/cpu/registers.h"
+#include "arch/x86/guest/decode.h"
+#include "arch/x86/guest/guest_paging.h"
+#include "arch/x86/guest/layout.h"
+#include "arch/x86/guest/machine.h"
+#include "vmm/host.h"
+#include "vmm/vm.h"
+
+/* A fault of the guest's: it is told as the processor would tell it. */
+static enum exit_action fault(struct vcpu *vcpu, unsigned vector)
+{
+    vcpu->vm->virtualization->inject_exception(vcpu, vector, vector == VECTOR_GENERAL_PROTECTION,
+                                               0);
+    return ACTION_RESUME;
+}
+
+/* `size` low bytes set. */
+static uint64_t size_mask(unsigned size)
+{
+    return size >= 8 ? UINT64_MAX : (1ULL << 8 * size) - 1;
+}
+
+static uint64_t port_read(struct vm *vm, const struct exit_port *port)
+{
+    uint64_t value = UINT64_MAX;
+
+    if (!bus_read(&vm->ports, port->port, port->size, &value)) {
+        machine_count_unknown(&vm->arch->unknown_ports, port->port);
+    }
+    return value & size_mask(port->size);
+}
+
+static enum exit_action handle_port(struct vcpu *vcpu, const struct exit_port *port)
+{
+    struct vm *vm = vcpu->vm;
+    uint64_t *rax = &vcpu->general[GENERAL_RAX];
+    uint64_t mask = size_mask(port->size);
+
+    if (port->string) {
+        vm_end(vm, VM_CRASHED, "string I/O to port 0x%x, which no device here has", port->port);
+        return ACTION_STOP;
+    }
+    spin_lock_acquire(&vm->arch->lock);
+    if (!port->write) {
+        /* A 32-bit result clears the upper half of RAX, smaller ones leave it (SDM 1, 3.4.1.1). */
+        *rax = (port->size == 4 ? 0 : *rax & ~mask) | port_read(vm, port);
+    } else if (!bus_write(&vm->ports, port->port, port->size, *rax & mask)) {
+        machine_count_unknown(&vm->arch->unknown_ports, port->port);
+    }
+    spin_lock_release(&vm->arch->lock);
+    return vm->state == VM_RUNNING ? ACTION_SKIP : ACTION_STOP;
+}
+
+/* Reads or writes a device, with the machine's lock held around it, or the vCPU's own APIC. */
+static uint64_t access_memory(struct vcpu *vcpu, uint64_t gpa, const struct mmio_instruction *access,
+                              uint64_t value)
+{
+    struct vm *vm = vcpu->vm;
+    struct local_apic *apic = &vcpu->arch->apic;
+    uint64_t apic_offset = gpa - LAYOUT_LOCAL_APIC_BASE;
+    bool answered;
+
+    if (apic_offset < LAYOUT_APIC_SIZE && local_apic_in_xapic_mode(apic)) {
+        if (!access->is_write) {
+            return local_apic_read(apic, apic_offset, access->size, host_ticks());
+        }
+        local_apic_write(apic, apic_offset, access->size, value, host_ticks());
+        return 0;
+    }
+    spin_lock_acquire(&vm->arch->lock);
+    if (access->is_write) {
+        answered = bus_write(&vm->mmio, gpa, access->size, value);
+    } else {
+        value = UINT64_MAX;
+        answered = bus_read(&vm->mmio, gpa, access->size, &value);
+    }
+    if (!answered) {
+        machine_count_unknown(&vm->arch->unknown_memory, gpa & ~0xfffULL);
+    }
+    spin_lock_release(&vm->arch->lock);
+    return value & size_mask(access->size);
+}
+
+/* SDM Vol. 3A, 3.4.5: CS.L (attribute bit 13) and CS.D (bit 14). */
+static enum code_size code_size(const struct segment *cs, uint64_t efer)
+{
+    if ((efer & EFER_LMA) != 0 && (cs->attributes & 1U << 13) != 0) {
+        return CODE_64_BIT;
+    }
+    return (cs->attributes & 1U << 14) != 0 ? CODE_32_BIT : CODE_16_BIT;
+}
+
+/* Fetches and decodes the instruction at RIP. */
+static bool decode_current(struct vcpu *vcpu, struct mmio_instruction *instruction)
+{
+    const struct guest_paging paging = {
+        .cr0 = vcpu_get(vcpu, REGISTER_CR0),
+        .cr3 = vcpu_get(vcpu, REGISTER_CR3),
+        .cr4 = vcpu_get(vcpu, REGISTER_CR4),
+        .efer = vcpu_get(vcpu, REGISTER_EFER),
+    };
+    uint8_t bytes[INSTRUCTION_MAX_LENGTH];
+    struct segment cs;
+
+    vcpu->vm->virtualization->get_segment(vcpu, SEGMENT_CS, &cs);
+    enum code_size size = code_size(&cs, paging.efer);
+    uint64_t linear = vcpu_get(vcpu, REGISTER_RIP) + (size == CODE_64_BIT ? 0 : cs.base);
+
+    if (size != CODE_64_BIT) {
+        linear &= UINT32_MAX;
+    }
+    size_t fetched = guest_fetch(&vcpu->vm->memory, &paging, linear, bytes, sizeof(bytes));
+
+    return mmio_decode(bytes, fetched, size, instruction);
+}
+
+static enum exit_action handle_memory(struct vcpu *vcpu, const struct exit_memory *memory)
+{
+    struct mmio_instruction instruction;
+
+    if (memory->walk || memory->delivering || memory->fetch || !decode_current(vcpu, &instruction) ||
+        instruction.is_write != memory->write) {
+        vm_end(vcpu->vm, VM_CRASHED, "%s GPA 0x%lx, which is no memory, at RIP 0x%lx",
+               memory->fetch  ? "executes at"
+               : memory->walk ? "has a page table at"
+                              : "accesses",
+               memory->gpa, vcpu_get(vcpu, REGISTER_RIP));
+        return ACTION_STOP;
+    }
+    enum general_register number = (enum general_register)instruction.reg;
+    uint64_t old = instruction.is_immediate ? 0 : vcpu_general_register(vcpu, number);
+    uint64_t value = access_memory(vcpu, memory->gpa, &instruction,
+                                   instruction.is_write ? mmio_write_value(&instruction, old) : 0);
+
+    if (!instruction.is_write) {
+        vcpu_set_general_register(vcpu, number, mmio_read_result(&instruction, old, value));
+    }
+    vcpu->vm->virtualization->skip(vcpu, instruction.length);
+    return vcpu->vm->state == VM_RUNNING ? ACTION_RESUME : ACTION_STOP;
+}
+
+static enum exit_action handle_cpuid(struct vcpu *vcpu)
+{
+    const struct cpuid_context context = {
+        .apic_id = vcpu->arch->apic.id,
+        .vcpu_count = vcpu->vm->vcpu_count,
+        .cr4 = vcpu_get(vcpu, REGISTER_CR4),
+    };
+    struct cpuid_registers answer =
+        cpu_policy_cpuid(vcpu->vm->arch->policy, &context, (uint32_t)vcpu->general[GENERAL_RAX],
+                         (uint32_t)vcpu->general[GENERAL_RCX]);
+
+    vcpu->general[GENERAL_RAX] = answer.eax;
+    vcpu->general[GENERAL_RBX] = answer.ebx;
+    vcpu->general[GENERAL_RCX] = answer.ecx;
+    vcpu->general[GENERAL_RDX] = answer.edx;
+    return ACTION_SKIP;
+}
+
+static bool is_apic_msr(uint32_t index)
+{
+    return index == MSR_APIC_BASE || index == MSR_TSC_DEADLINE ||
+           (index >= MSR_X2APIC_FIRST && index <= MSR_X2APIC_LAST);
+}
+
+static bool read_msr_value(struct vcpu *vcpu, uint32_t index, uint64_t *value)
+{
+    if (is_apic_msr(index)) {
+        return local_apic_read_msr(&vcpu->arch->apic, index, value, host_ticks());
+    }
+    if (index == MSR_EFER) {
+        *value = vcpu_get(vcpu, REGISTER_EFER);
+        return true;
+    }
+    return pvclock_read_msr(&vcpu->arch->pvclock, index, value) ||
+           cpu_policy_msr_read(vcpu->vm->arch->policy, index, value);
+}
+
+/* LMA is the processor's; LME cannot change while paging is on (SDM Vol. 3A, 10.8.5). */
+static bool write_efer(struct vcpu *vcpu, uint64_t value)
+{
+    uint64_t old = vcpu_get(vcpu, REGISTER_EFER);
+    bool paging = (vcpu_get(vcpu, REGISTER_CR0) & CR0_PG) != 0;
+
+    if (!cpu_policy_efer_valid(vcpu->vm->arch->policy, value) ||
+        (paging && ((value ^ old) & EFER_LME) != 0)) {
+        return false;
+    }
+    vcpu_set(vcpu, REGISTER_EFER, (value & ~EFER_LMA) | (old & EFER_LMA));
+    return true;
+}
+
+static bool write_apic_msr(struct vcpu *vcpu, uint32_t index, uint64_t value)
+{
+    struct local_apic *apic = &vcpu->arch->apic;
+
+    if (!local_apic_write_msr(apic, index, value, host_ticks())) {
+        return false;
+    }
+    if (index == MSR_APIC_BASE) {
+        vcpu->vm->virtualization->set_x2apic_mode(vcpu, local_apic_in_x2apic_mode(apic),
+                                                  local_apic_highest_isr(apic));
+    }
+    return true;
+}
+
+static bool write_msr_value(struct vcpu *vcpu, uint32_t index, uint64_t value)
+{
+    struct arch_vm *arch = vcpu->vm->arch;
+
+    if (is_apic_msr(index)) {
+        return write_apic_msr(vcpu, index, value);
+    }
+    if (index == MSR_EFER) {
+        return write_efer(vcpu, value);
+    }
+    return pvclock_write_msr(&vcpu->arch->pvclock, &vcpu->vm->memory, arch->clock, index, value) ||
+           cpu_policy_msr_write(arch->policy, index);
+}
+
+static enum exit_action handle_msr(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+    uint64_t value = exit->msr.value;
+    bool known = exit->kind == EXIT_MSR_READ ? read_msr_value(vcpu, exit->msr.index, &value)
+                                             : write_msr_value(vcpu, exit->msr.index, value);
+
+    if (!known) {
+        machine_count_unknown(&vcpu->vm->arch->unknown_msrs, exit->msr.index);
+        return fault(vcpu, VECTOR_GENERAL_PROTECTION);
+    }
+    if (exit->kind == EXIT_MSR_READ) {
+        vcpu->general[GENERAL_RAX] = (uint32_t)value;
+        vcpu->general[GENERAL_RDX] = value >> 32;
+    }
+    return ACTION_SKIP;
+}
+
+static enum exit_action handle_control_register(struct vcpu *vcpu,
+                                                const struct exit_control_register *write)
+{
+    if (write->number == 0 && cpu_policy_cr0_valid(write->value)) {
+        vcpu_set(vcpu, REGISTER_CR0, write->value);
+        return ACTION_SKIP;
+    }
+    if (write->number == 4 && cpu_policy_cr4_valid(vcpu->vm->arch->policy, write->value)) {
+        vcpu_set(vcpu, REGISTER_CR4, write->value);
+        return ACTION_SKIP;
+    }
+    return fault(vcpu, VECTOR_GENERAL_PROTECTION);
+}
+
+static enum exit_action handle_xsetbv(struct vcpu *vcpu, const struct exit_msr *write)
+{
+    if (write->index != 0 || !cpu_policy_xcr0_valid(vcpu->vm->arch->policy, write->value)) {
+        return fault(vcpu, VECTOR_GENERAL_PROTECTION);
+    }
+    host_set_xcr0(write->value);
+    return ACTION_SKIP;
+}
+
+enum exit_action arch_handle_exit(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+    switch (exit->kind) {
+    case EXIT_PORT:
+        return handle_port(vcpu, &exit->port);
+    case EXIT_MEMORY:
+        return handle_memory(vcpu, &exit->memory);
+    case EXIT_CPUID:
+        return handle_cpuid(vcpu);
+    case EXIT_MSR_READ:
+    case EXIT_MSR_WRITE:
+        return handle_msr(vcpu, exit);
+    case EXIT_CONTROL_REGISTER:
+        return handle_control_register(vcpu, &exit->control_register);
+    case EXIT_XSETBV:
+        return handle_xsetbv(vcpu, &exit->msr);
+    case EXIT_EOI:
+        local_apic_report_eoi(&vcpu->arch->apic, exit->vector);
+        return ACTION_RESUME;
+    case EXIT_EXCEPTION:
+        vcpu->vm->virtualization->inject_exception(vcpu, exit->exception.vector,
+                                                   exit->exception.has_error_code,
+                                                   exit->exception.error_code);
+        return ACTION_RESUME;
+    default:
+        return fault(vcpu, VECTOR_INVALID_OPCODE);
+    }
+}
+
+void arch_vcpu_advance(struct vcpu *vcpu, uint64_t now)
+{
+    struct arch_vm *arch = vcpu->vm->arch;
+
+    local_apic_advance(&vcpu->arch->apic, now);
+    if (vcpu->index == 0) {
+        spin_lock_acquire(&arch->lock);
+        uart_poll(&arch->uart);
+        rtc_poll(&arch->rtc);
+        if (arch->has_rng) {
+            rng_poll(&arch->rng);
+        }
+        spin_lock_release(&arch->lock);
+    }
+}
+
+/* How soon a device that waits for the machine (console room, entropy) is looked at again. */
+#define POLL_PER_SECOND 1000U
+
+uint64_t arch_vcpu_deadline(struct vcpu *vcpu)
+{
+    const struct arch_vm *arch = vcpu->vm->arch;
+    uint64_t deadline = local_apic_deadline(&vcpu->arch->apic);
+    uint64_t now = host_ticks();
+
+    if (vcpu->index != 0) {
+        return deadline;
+    }
+    if (uart_waiting(&arch->uart) || (arch->has_rng && rng_has_work(&arch->rng))) {
+        uint64_t poll = now + arch->clock->frequency / POLL_PER_SECOND;
+
+        deadline = poll < deadline ? poll : deadline;
+    }
+    uint64_t alarm = rtc_deadline(&arch->rtc);
+
+    if (alarm != UINT64_MAX) {
+        uint64_t seconds = wall_clock_seconds(arch->clock, now);
+        uint64_t ticks =
+            now + (alarm > seconds ? alarm - seconds : 0) * arch->clock->frequency;
+
+        deadline = ticks < deadline ? ticks : deadline;
+    }
+    return deadline;
+}
+
+bool arch_vcpu_wakes(struct vcpu *vcpu)
+{
+    return local_apic_pending_vector(&vcpu->arch->apic) >= 0 ||
+           local_apic_nmi_pending(&vcpu->arch->apic);
+}
+
+bool arch_vcpu_can_wake(struct vcpu *vcpu)
+{
+    return (vcpu_get(vcpu, REGISTER_RFLAGS) & RFLAGS_IF) != 0 || vcpu->vm->vcpu_count > 1;
+}
+
+void arch_vcpu_deliver(struct vcpu *vcpu)
+{
+    const struct virtualization *virtualization = vcpu->vm->virtualization;
+    struct local_apic *apic = &vcpu->arch->apic;
+
+    if (local_apic_nmi_pending(apic) && virtualization->inject_nmi(vcpu)) {
+        (void)local_apic_take_nmi(apic);
+    }
+    if (virtualization->request_interrupt(vcpu, local_apic_highest_irr(apic))) {
+        return;
+    }
+    int vector = local_apic_pending_vector(apic);
+
+    if (vector < 0) {
+        virtualization->cancel_interrupt_window(vcpu);
+    } else if (virtualization->inject_interrupt(vcpu, (unsigned)vector)) {
+        local_apic_accept(apic, (uint8_t)vector);
+    }
+}

@@ -1,0 +1,259 @@
+/* The guest's machine: what is on which bus, which line goes where, and how a guest is loaded. */
+#include "arch/x86/guest/machine.h"
+
+#include <string.h>
+
+#include "arch/x86/guest/acpi.h"
+#include "arch/x86/guest/layout.h"
+#include "vmm/host.h"
+#include "vmm/log.h"
+
+static void kick(struct vm *vm, uint64_t vcpus)
+{
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        if ((vcpus >> i & 1) != 0) {
+            host_kick(vm->vcpus[i].cpu);
+        }
+    }
+}
+
+/* From the I/O APIC: the machine's lock is held, and the local APICs need none. */
+static void deliver_message(void *context, const struct apic_message *message)
+{
+    struct vm *vm = context;
+
+    kick(vm, local_apic_dispatch(vm->arch->apics, vm->vcpu_count, NULL, message));
+}
+
+static void send_ipi(void *context, const struct apic_message *message)
+{
+    struct vcpu *vcpu = context;
+    struct vm *vm = vcpu->vm;
+
+    kick(vm, local_apic_dispatch(vm->arch->apics, vm->vcpu_count, &vcpu->arch->apic, message));
+}
+
+static void end_of_interrupt(void *context, uint8_t vector)
+{
+    struct arch_vm *arch = ((struct vcpu *)context)->vm->arch;
+
+    spin_lock_acquire(&arch->lock);
+    io_apic_eoi(&arch->io_apic, vector);
+    spin_lock_release(&arch->lock);
+}
+
+static uint64_t clock_seconds(void *context)
+{
+    return wall_clock_seconds(context, host_ticks());
+}
+
+static void power_event(void *context, enum power_event event)
+{
+    if (event == POWER_OFF) {
+        vm_end(context, VM_POWERED_OFF, "powered off");
+    } else {
+        vm_end(context, VM_RESET, "reset");
+    }
+}
+
+static bool add_devices(struct vm *vm, const struct machine_setup *setup)
+{
+    static const struct io_apic_operations io_apic_operations = {.deliver = deliver_message};
+    struct arch_vm *arch = vm->arch;
+    const struct irq_line uart_line = {io_apic_set, &arch->io_apic, LAYOUT_UART_GSI};
+    const struct irq_line rtc_line = {io_apic_set, &arch->io_apic, LAYOUT_RTC_GSI};
+    const struct irq_line rng_line = {io_apic_set, &arch->io_apic, LAYOUT_VIRTIO_GSI};
+    const struct rtc_clock clock = {clock_seconds, (void *)setup->clock};
+
+    io_apic_init(&arch->io_apic, &io_apic_operations, vm);
+    uart_init(&arch->uart, &setup->console, &uart_line);
+    rtc_init(&arch->rtc, &clock, &rtc_line);
+    arch->power = (struct power){.soft_off = LAYOUT_S5_SLEEP_TYPE,
+                                 .reset_value = LAYOUT_RESET_VALUE,
+                                 .end = power_event,
+                                 .context = vm};
+    bool added =
+        bus_add(&vm->mmio, LAYOUT_IO_APIC_BASE, LAYOUT_APIC_SIZE, &io_apic_bus_operations,
+                &arch->io_apic) &&
+        bus_add(&vm->ports, LAYOUT_UART_PORT, UART_PORTS, &uart_bus_operations, &arch->uart) &&
+        bus_add(&vm->ports, LAYOUT_RTC_PORT, RTC_PORTS, &rtc_bus_operations, &arch->rtc) &&
+        bus_add(&vm->ports, LAYOUT_POWER_PORT, LAYOUT_POWER_PORTS, &power_acpi_operations,
+                &arch->power) &&
+        bus_add(&vm->ports, LAYOUT_KEYBOARD_PORT, 1, &power_keyboard_operations,
+                &arch->power) &&
+        bus_add(&vm->ports, LAYOUT_PCI_RESET_PORT, 1, &power_pci_operations,
+                &arch->power);
+
+    if (setup->entropy != NULL) {
+        arch->has_rng = true;
+        rng_init(&arch->rng, setup->entropy, &vm->memory, &rng_line);
+        added = added && bus_add(&vm->mmio, LAYOUT_VIRTIO_BASE, LAYOUT_VIRTIO_SIZE,
+                                 &virtio_mmio_bus_operations, &arch->rng.transport);
+    }
+    return added;
+}
+
+static bool add_vcpus(struct vm *vm, const struct machine_setup *setup, struct arena *arena)
+{
+    static const struct local_apic_operations operations = {.send_ipi = send_ipi,
+                                                            .eoi = end_of_interrupt};
+
+    vm->vcpus = arena_allocate(arena, setup->vcpus * sizeof(*vm->vcpus), 64);
+    if (vm->vcpus == NULL) {
+        return false;
+    }
+    vm->vcpu_count = setup->vcpus;
+    for (unsigned i = 0; i < setup->vcpus; i++) {
+        struct vcpu *vcpu = &vm->vcpus[i];
+        void *page = arena_allocate(arena, 4096, 4096);
+
+        vcpu->arch = arena_allocate(arena, sizeof(*vcpu->arch), 64);
+        if (page == NULL || vcpu->arch == NULL) {
+            return false;
+        }
+        vcpu->vm = vm;
+        vcpu->index = i;
+        vcpu->arch->address_space = (uint16_t)(setup->first_address_space + i);
+        local_apic_init(&vcpu->arch->apic, page, i, i == 0, &operations, vcpu);
+        vm->arch->apics[i] = &vcpu->arch->apic;
+    }
+    return true;
+}
+
+static bool map_memory(struct vm *vm, struct arena *arena)
+{
+    for (unsigned i = 0; i < vm->memory.count; i++) {
+        const struct guest_memory_region *region = &vm->memory.regions[i];
+
+        if (!vm->virtualization->map(vm, region->gpa, region->hva, region->size,
+                                     MAP_READ | MAP_WRITE, arena)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool machine_create(struct vm *vm, const struct machine_setup *setup, struct arena *arena)
+{
+    vm->name = setup->name;
+    vm->virtualization = setup->virtualization;
+    vm->arch = arena_allocate(arena, sizeof(*vm->arch), 64);
+    if (setup->vcpus == 0 || setup->vcpus > MACHINE_VCPUS || vm->arch == NULL) {
+        log_line("guest \"%s\": no room for a machine with %u vCPUs", setup->name, setup->vcpus);
+        return false;
+    }
+    vm->arch->policy = setup->policy;
+    vm->arch->clock = setup->clock;
+    if (!add_vcpus(vm, setup, arena) || !add_devices(vm, setup) ||
+        !vm->virtualization->vm_create(vm, arena) || !map_memory(vm, arena)) {
+        log_line("guest \"%s\": the hypervisor's memory is too small for it", setup->name);
+        return false;
+    }
+    return true;
+}
+
+/* Zeroes a secret in a way that the compiler cannot leave out. */
+static void wipe(volatile uint8_t *bytes, size_t length)
+{
+    while (length > 0) {
+        bytes[--length] = 0;
+    }
+}
+
+bool machine_start(struct vm *vm, struct linux_boot_image *image, struct entropy_core *entropy,
+                   struct arena *arena)
+{
+    const struct acpi_configuration acpi = {.vcpus = vm->vcpu_count, .rng = vm->arch->has_rng};
+    struct vcpu_start start;
+    uint8_t seed[LINUX_BOOT_SEED_SIZE];
+    char error[LINUX_BOOT_ERROR_SIZE];
+
+    if (!vm->virtualization->vcpu_create(&vm->vcpus[0], arena)) {
+        log_line("guest \"%s\": the hypervisor's memory is too small for it", vm->name);
+        return false;
+    }
+    if (!acpi_build(&vm->memory, &acpi, &image->rsdp_gpa)) {
+        log_line("guest \"%s\": the ACPI tables do not fit", vm->name);
+        return false;
+    }
+    while (entropy_take(entropy, seed, sizeof(seed)) < sizeof(seed)) {
+        if (entropy_refill(entropy, 64) == 0 && entropy_state(entropy) == ENTROPY_FAULT) {
+            log_line("guest \"%s\": no entropy for its seed", vm->name);
+            return false;
+        }
+    }
+    image->rng_seed = seed;
+    bool loaded = linux_boot_load(&vm->memory, image, &start, error);
+
+    wipe(seed, sizeof(seed));
+    image->rng_seed = NULL;
+    if (!loaded) {
+        log_line("guest \"%s\": %s", vm->name, error);
+        return false;
+    }
+    vm->virtualization->vcpu_start(&vm->vcpus[0], &start);
+    return true;
+}
+
+void machine_count_unknown(struct unknown_accesses *accesses, uint64_t number)
+{
+    for (unsigned i = 0; i < MACHINE_UNKNOWN; i++) {
+        if (accesses->rows[i].count == 0 || accesses->rows[i].number == number) {
+            accesses->rows[i].number = number;
+            accesses->rows[i].count++;
+            return;
+        }
+    }
+    accesses->others++;
+}
+
+static void print_unknown(const char *what, const struct unknown_accesses *accesses)
+{
+    for (unsigned i = 0; i < MACHINE_UNKNOWN && accesses->rows[i].count > 0; i++) {
+        log_line("  unknown %s 0x%lx: %lu", what, accesses->rows[i].number,
+                 accesses->rows[i].count);
+    }
+    if (accesses->others > 0) {
+        log_line("  unknown %ss beyond these: %lu", what, accesses->others);
+    }
+}
+
+static void print_vcpu_statistics(const struct vcpu *vcpu)
+{
+    const struct vcpu_statistics *statistics = &vcpu->statistics;
+    uint64_t total = 0;
+
+    for (unsigned kind = 0; kind < EXIT_KINDS; kind++) {
+        total += statistics->exits[kind];
+    }
+    log_line("  vCPU %u: exits %lu, ticks guest %lu, hypervisor %lu, idle %lu", vcpu->index, total,
+             statistics->ticks_guest, statistics->ticks_hypervisor, statistics->ticks_idle);
+    for (unsigned kind = 0; kind < EXIT_KINDS; kind++) {
+        if (statistics->exits[kind] > 0) {
+            log_line("    %s %lu", exit_kind_name((enum exit_kind)kind), statistics->exits[kind]);
+        }
+    }
+}
+
+void machine_print_statistics(const struct vm *vm)
+{
+    const struct arch_vm *arch = vm->arch;
+
+    log_line("guest \"%s\" statistics:", vm->name);
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        print_vcpu_statistics(&vm->vcpus[i]);
+    }
+    if (arch->has_rng) {
+        const struct rng_counters *rng = &arch->rng.counters;
+        const struct virtio_mmio_counters *transport = &arch->rng.transport.counters;
+
+        log_line("  rng: requests %lu, bytes %lu, short fills %lu, parked %lu", rng->requests,
+                 rng->bytes, rng->short_fills, rng->parked);
+        log_line("  virtio: kicks %lu, interrupts %lu, resets %lu, breaches %lu",
+                 transport->notifies, transport->interrupts, transport->resets,
+                 transport->breaches);
+    }
+    print_unknown("port", &arch->unknown_ports);
+    print_unknown("MSR", &arch->unknown_msrs);
+    print_unknown("GPA", &arch->unknown_memory);
+}

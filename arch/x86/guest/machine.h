@@ -1,0 +1,88 @@
+/* The guest's machine as a whole: its interrupt controllers, its devices, and how it is put up. */
+#ifndef ARCH_X86_GUEST_MACHINE_H
+#define ARCH_X86_GUEST_MACHINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "arch/x86/guest/cpu_policy.h"
+#include "arch/x86/guest/io_apic.h"
+#include "arch/x86/guest/linux_boot.h"
+#include "arch/x86/guest/local_apic.h"
+#include "arch/x86/guest/pvclock.h"
+#include "devices/power/power.h"
+#include "devices/rng/rng.h"
+#include "devices/rtc/rtc.h"
+#include "devices/uart/uart.h"
+#include "vmm/arena.h"
+#include "vmm/spin_lock.h"
+#include "vmm/vm.h"
+#include "vmm/wall_clock.h"
+
+#define MACHINE_VCPUS   64 /* local_apic_dispatch()'s limit */
+#define MACHINE_UNKNOWN 16 /* different numbers that are told apart */
+
+/* Accesses that nothing answers, counted by number: what a new kernel wants shows here. */
+struct unknown_accesses {
+    struct {
+        uint64_t number;
+        uint64_t count;
+    } rows[MACHINE_UNKNOWN];
+    uint64_t others; /* of numbers that found no row */
+};
+
+struct arch_vcpu {
+    struct local_apic apic;
+    struct pvclock pvclock;
+    uint16_t address_space; /* VPID or ASID: unique on the machine, not 0 */
+};
+
+struct arch_vm {
+    struct spin_lock lock; /* around every device and the I/O APIC */
+    const struct cpu_policy *policy;
+    const struct wall_clock *clock;
+    struct io_apic io_apic;
+    struct uart uart;
+    struct rtc rtc;
+    struct power power;
+    struct rng rng;
+    bool has_rng;
+    struct local_apic *apics[MACHINE_VCPUS]; /* by vCPU index */
+    struct unknown_accesses unknown_ports;
+    struct unknown_accesses unknown_msrs;
+    struct unknown_accesses unknown_memory;
+};
+
+/* What a machine is made of. Nothing is owned; all of it outlives the machine. */
+struct machine_setup {
+    const char *name;
+    const struct virtualization *virtualization;
+    const struct cpu_policy *policy;
+    const struct wall_clock *clock;
+    struct entropy_core *entropy; /* NULL: no entropy device */
+    struct uart_sink console;
+    unsigned vcpus;
+    uint16_t first_address_space; /* for vCPU 0; the others follow */
+};
+
+/*
+ * Puts up a machine in `vm`, whose `memory` is filled in and zeroed: devices on their buses, nested
+ * mappings, ACPI tables, vCPU objects. The vCPUs' hardware state is made by machine_start(). False,
+ * with a line in the log, if the arena is exhausted or something does not fit.
+ */
+bool machine_create(struct vm *vm, const struct machine_setup *setup, struct arena *arena);
+
+/*
+ * Loads `image` (rsdp_gpa and rng_seed are filled in here) and makes vCPU 0 ready to run it. On the
+ * vCPU's home CPU. False, with a line in the log, if the image cannot be booted.
+ */
+bool machine_start(struct vm *vm, struct linux_boot_image *image, struct entropy_core *entropy,
+                   struct arena *arena);
+
+/* Counts an access that nothing answered. */
+void machine_count_unknown(struct unknown_accesses *accesses, uint64_t number);
+
+/* Logs what a machine did: exits, ticks, the entropy device's counters, unknown accesses. */
+void machine_print_statistics(const struct vm *vm);
+
+#endif

@@ -1,0 +1,118 @@
+/* The machine under the run loop: time, the timer, sleep, and small work between exits. */
+#include "arch/x86/host/host.h"
+
+#include "arch/x86/cpu/apic.h"
+#include "arch/x86/cpu/exception.h"
+#include "arch/x86/cpu/instructions.h"
+#include "arch/x86/guest/machine.h"
+#include "arch/x86/host/console.h"
+#include "vmm/host.h"
+
+/* The serial port's FIFO of 16 bytes lasts 1.4 ms: looking at it once a millisecond keeps it busy. */
+#define WORK_PER_SECOND 1000U
+/* A sleeping CPU wakes so often to look for typed characters. */
+#define INPUT_PER_SECOND 100U
+#define REFILL_WORDS     16U /* a step that leaves the next exit's latency alone */
+#define IDLE_WORDS       64U
+
+static struct host *host;
+
+void host_init(struct host *the_host)
+{
+    host = the_host;
+}
+
+static bool sink_ready(void *context)
+{
+    (void)context;
+    return console_has_room();
+}
+
+static void sink_transmit(void *context, uint8_t byte)
+{
+    const char character = (char)byte;
+
+    (void)context;
+    console_write(&character, 1);
+}
+
+const struct uart_sink host_console_sink = {.ready = sink_ready, .transmit = sink_transmit};
+
+uint64_t host_ticks(void)
+{
+    return read_tsc();
+}
+
+void host_timer_arm(uint64_t deadline)
+{
+    struct cpu *cpu = current_cpu();
+
+    if (deadline == cpu->armed_deadline) {
+        return;
+    }
+    cpu->armed_deadline = deadline;
+    if (deadline == UINT64_MAX) {
+        apic_timer_disarm();
+    } else {
+        apic_timer_arm(deadline);
+    }
+}
+
+void host_take_interrupts(void)
+{
+    interrupts_on_briefly();
+}
+
+void host_idle(void)
+{
+    uint64_t input = read_tsc() + host->tsc_frequency / INPUT_PER_SECOND;
+
+    if (entropy_refill(host->entropy, IDLE_WORDS) > 0) {
+        return; /* time well used: the caller looks again before it sleeps */
+    }
+    if (current_cpu()->armed_deadline > input) {
+        host_timer_arm(input);
+    }
+    interrupts_on_and_halt();
+    interrupts_off();
+}
+
+void host_kick(unsigned cpu)
+{
+    if (cpu != current_cpu()->index) {
+        apic_send(host->cpus[cpu].apic_id, VECTOR_HOST_KICK);
+    }
+}
+
+void host_set_xcr0(uint64_t value)
+{
+    write_xcr0(value);
+}
+
+static void take_input(void)
+{
+    struct arch_vm *arch = host->console_vm->arch;
+    uint8_t byte;
+
+    spin_lock_acquire(&arch->lock);
+    for (unsigned i = 0; i < UART_FIFO_DEPTH && console_read(&byte); i++) {
+        (void)uart_receive(&arch->uart, byte); /* a full FIFO loses it, as on any serial line */
+    }
+    spin_lock_release(&arch->lock);
+}
+
+void host_work(void)
+{
+    struct cpu *cpu = current_cpu();
+    uint64_t now = read_tsc();
+
+    if (now < cpu->next_work) {
+        return;
+    }
+    cpu->next_work = now + host->tsc_frequency / WORK_PER_SECOND;
+    console_work();
+    if (host->console_vm != NULL) {
+        take_input();
+    }
+    (void)entropy_refill(host->entropy, REFILL_WORDS);
+}

@@ -1,0 +1,27 @@
+/* The machine under the run loop: what its CPUs share. */
+#ifndef ARCH_X86_HOST_HOST_H
+#define ARCH_X86_HOST_HOST_H
+
+#include <stdint.h>
+
+#include "arch/x86/cpu/cpu.h"
+#include "devices/rng/entropy.h"
+#include "devices/uart/uart.h"
+
+struct vm;
+
+struct host {
+    uint64_t tsc_frequency; /* Hz */
+    struct cpu *cpus;       /* an array */
+    unsigned cpu_count;
+    struct entropy_core *entropy;
+    struct vm *console_vm; /* whose console the keyboard belongs to */
+};
+
+/* Says what vmm/host.h's functions work on. Once, before the first guest runs. `host` is kept. */
+void host_init(struct host *host);
+
+/* Where a guest's serial port sends its bytes: the machine's console. */
+extern const struct uart_sink host_console_sink;
+
+#endif

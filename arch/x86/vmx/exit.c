@@ -1,0 +1,218 @@
+/* VMX exits in neutral form (SDM Vol. 3C, 28.2, and Vol. 3D, appendix C). */
+#include "arch/x86/cpu/registers.h"
+#include "arch/x86/vmx/state.h"
+#include "arch/x86/vmx/vmcs.h"
+#include "vmm/vm.h"
+
+#define REASON_EXCEPTION        0
+#define REASON_CR_ACCESS        28
+#define REASON_IO               30
+#define REASON_READ_MSR         31
+#define REASON_WRITE_MSR        32
+#define REASON_EOI              45
+#define REASON_EPT_VIOLATION    48
+#define REASON_EPT_MISCONFIGURED 49
+#define REASON_XSETBV           55
+#define REASONS                 70
+#define REASON_ENTRY_FAILED     (1U << 31)
+
+/* Reasons that need no more than their kind. What is not here was never asked for. */
+static const uint8_t kinds[REASONS] = {
+    [1] = EXIT_HOST_INTERRUPT + 1,
+    [2] = EXIT_SHUTDOWN + 1,
+    [7] = EXIT_INTERRUPT_WINDOW + 1,
+    [8] = EXIT_INTERRUPT_WINDOW + 1, /* the NMI window */
+    [10] = EXIT_CPUID + 1,
+    [12] = EXIT_HALT + 1,
+    [13] = EXIT_FLUSH + 1,        /* INVD */
+    [15] = EXIT_INSTRUCTION + 1,  /* RDPMC */
+    [18] = EXIT_INSTRUCTION + 1,  /* VMCALL, then the other VMX instructions */
+    [19] = EXIT_INSTRUCTION + 1,
+    [20] = EXIT_INSTRUCTION + 1,
+    [21] = EXIT_INSTRUCTION + 1,
+    [22] = EXIT_INSTRUCTION + 1,
+    [23] = EXIT_INSTRUCTION + 1,
+    [24] = EXIT_INSTRUCTION + 1,
+    [25] = EXIT_INSTRUCTION + 1,
+    [26] = EXIT_INSTRUCTION + 1,
+    [27] = EXIT_INSTRUCTION + 1,
+    [36] = EXIT_INSTRUCTION + 1,  /* MWAIT */
+    [39] = EXIT_INSTRUCTION + 1,  /* MONITOR */
+    [50] = EXIT_INSTRUCTION + 1,  /* INVEPT */
+    [53] = EXIT_INSTRUCTION + 1,  /* INVVPID */
+    [54] = EXIT_FLUSH + 1,        /* WBINVD */
+};
+
+static void translate_exception(struct vcpu *vcpu, struct vm_exit *exit)
+{
+    uint32_t event = (uint32_t)vmcs_read(VMCS_EXIT_EVENT);
+
+    (void)vcpu;
+    if ((event & EVENT_TYPE_MASK) == EVENT_TYPE_NMI) {
+        /*
+         * The machine's NMI, not the guest's. NMIs stay blocked after the exit until an IRET: take
+         * it through our own gate.
+         */
+        __asm__ volatile("int $2" : : : "memory");
+        exit->kind = EXIT_HOST_INTERRUPT;
+        return;
+    }
+    exit->kind = EXIT_EXCEPTION;
+    exit->exception.vector = EVENT_VECTOR(event);
+    exit->exception.has_error_code = (event & EVENT_HAS_ERROR_CODE) != 0;
+    if (exit->exception.has_error_code) {
+        exit->exception.error_code = (uint32_t)vmcs_read(VMCS_EXIT_ERROR_CODE);
+    }
+    if (exit->exception.vector == VECTOR_DEBUG) {
+        /* The exit leaves DR6 alone; its bits are in the qualification (SDM Vol. 3C, 28.2.1). */
+        uint64_t dr6 = vmcs_read(VMCS_EXIT_QUALIFICATION);
+        uint64_t old;
+
+        __asm__ volatile("mov %%dr6, %0" : "=r"(old));
+        __asm__ volatile("mov %0, %%dr6" : : "r"((old & ~0xfULL) | dr6));
+        vmcs_write(VMCS_GUEST_DR7, vmcs_read(VMCS_GUEST_DR7) & ~(1ULL << 13)); /* GD */
+    }
+}
+
+/* SDM Vol. 3C, table 28-3. Only MOV to CR, CLTS and LMSW can exit: we trap no reads, and no CR3. */
+static void translate_control_register(struct vcpu *vcpu, struct vm_exit *exit)
+{
+    uint64_t qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
+    unsigned access = qualification >> 4 & 3;
+
+    exit->kind = EXIT_CONTROL_REGISTER;
+    exit->control_register.number = qualification & 0xf;
+    if (access == 2) { /* CLTS */
+        exit->control_register.value = vcpu_get(vcpu, REGISTER_CR0) & ~CR0_TS;
+    } else if (access == 3) { /* LMSW: bits 0-3, of which PE can only be set */
+        uint64_t old = vcpu_get(vcpu, REGISTER_CR0);
+
+        exit->control_register.value =
+            (old & ~0xeULL) | (qualification >> 16 & 0xf) | (old & CR0_PE);
+    } else {
+        exit->control_register.value =
+            vcpu_general_register(vcpu, (enum general_register)(qualification >> 8 & 0xf));
+    }
+}
+
+/* SDM Vol. 3C, table 28-5. */
+static void translate_port(struct vm_exit *exit)
+{
+    uint64_t qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
+
+    exit->kind = EXIT_PORT;
+    exit->port = (struct exit_port){
+        .port = (uint16_t)(qualification >> 16),
+        .size = (uint8_t)((qualification & 7) + 1),
+        .write = (qualification & 8) == 0,
+        .string = (qualification & 16) != 0,
+        .repeat = (qualification & 32) != 0,
+    };
+}
+
+/* SDM Vol. 3C, table 28-7. */
+static void translate_memory(struct vm_exit *exit)
+{
+    uint64_t qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
+    bool linear_valid = (qualification & 1U << 7) != 0;
+
+    exit->kind = EXIT_MEMORY;
+    exit->memory = (struct exit_memory){
+        .gpa = vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS),
+        .write = (qualification & 2) != 0,
+        .fetch = (qualification & 4) != 0,
+        .walk = !linear_valid || (qualification & 1U << 8) == 0,
+        .delivering = (vmcs_read(VMCS_VECTORING_EVENT) & EVENT_VALID) != 0,
+    };
+    /* An IRET that had unblocked NMIs before it faulted: they are blocked again. */
+    if ((qualification & EVENT_NMI_UNBLOCKED) != 0 && !exit->memory.delivering) {
+        vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
+                   vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
+    }
+}
+
+static void translate_msr(struct vcpu *vcpu, struct vm_exit *exit, enum exit_kind kind)
+{
+    exit->kind = kind;
+    exit->msr.index = (uint32_t)vcpu->general[GENERAL_RCX];
+    exit->msr.value = vcpu->general[GENERAL_RDX] << 32 | (uint32_t)vcpu->general[GENERAL_RAX];
+}
+
+/*
+ * The exit came while an event was being delivered: it is delivered again at the next entry, or
+ * lost (SDM Vol. 3C, 28.2.4, 33.4.1).
+ */
+static void requeue_event(struct vcpu *vcpu)
+{
+    uint32_t event = (uint32_t)vmcs_read(VMCS_VECTORING_EVENT);
+
+    if ((event & EVENT_VALID) == 0) {
+        return;
+    }
+    vmcs_write(VMCS_ENTRY_EVENT, event & ~EVENT_NMI_UNBLOCKED);
+    if ((event & EVENT_HAS_ERROR_CODE) != 0) {
+        vmcs_write(VMCS_ENTRY_ERROR_CODE, vmcs_read(VMCS_VECTORING_ERROR_CODE));
+    }
+    if ((event & EVENT_TYPE_MASK) >= EVENT_TYPE_SOFTWARE) {
+        vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
+    }
+    if ((event & EVENT_TYPE_MASK) == EVENT_TYPE_NMI) {
+        vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
+                   vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & ~(uint64_t)INTERRUPTIBILITY_NMI);
+    }
+    vcpu->backend->event_queued = true;
+}
+
+static void translate_reason(struct vcpu *vcpu, struct vm_exit *exit, uint32_t reason)
+{
+    switch (reason) {
+    case REASON_EXCEPTION:
+        translate_exception(vcpu, exit);
+        return;
+    case REASON_CR_ACCESS:
+        translate_control_register(vcpu, exit);
+        return;
+    case REASON_IO:
+        translate_port(exit);
+        return;
+    case REASON_READ_MSR:
+        translate_msr(vcpu, exit, EXIT_MSR_READ);
+        return;
+    case REASON_WRITE_MSR:
+        translate_msr(vcpu, exit, EXIT_MSR_WRITE);
+        return;
+    case REASON_XSETBV:
+        translate_msr(vcpu, exit, EXIT_XSETBV);
+        return;
+    case REASON_EPT_VIOLATION:
+        translate_memory(exit);
+        return;
+    case REASON_EOI:
+        exit->kind = EXIT_EOI;
+        exit->vector = (uint8_t)vmcs_read(VMCS_EXIT_QUALIFICATION);
+        return;
+    default:
+        if (reason < REASONS && kinds[reason] != 0) {
+            exit->kind = (enum exit_kind)(kinds[reason] - 1);
+        } else {
+            exit->kind = EXIT_UNEXPECTED;
+            exit->code = reason;
+        }
+        return;
+    }
+}
+
+void vmx_translate_exit(struct vcpu *vcpu, struct vm_exit *exit)
+{
+    uint32_t reason = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
+
+    if ((reason & REASON_ENTRY_FAILED) != 0) {
+        exit->kind = EXIT_ENTRY_FAILED;
+        exit->code = reason;
+        return;
+    }
+    /* Not defined for every reason, but only used for those for which it is. */
+    exit->instruction_length = (uint8_t)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
+    translate_reason(vcpu, exit, reason & 0xffff);
+    requeue_event(vcpu);
+}

@@ -1,0 +1,33 @@
+/* What VMX keeps for a VM and for a vCPU. */
+#ifndef ARCH_X86_VMX_STATE_H
+#define ARCH_X86_VMX_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "arch/x86/cpu/page_table.h"
+#include "vmm/vcpu.h"
+
+struct backend_vm {
+    struct page_table ept;
+    uint8_t *io_bitmaps;       /* A and B: 8 KiB */
+    uint8_t *msr_bitmap;       /* 4 KiB */
+    uint8_t *msr_bitmap_apic;  /* the same while the hardware runs the guest's x2APIC */
+};
+
+struct backend_vcpu {
+    void *vmcs;
+    bool launched;
+    bool event_queued;    /* the entry-event field is set for the next entry */
+    bool delivers;        /* the hardware delivers interrupts from the APIC page */
+    uint32_t primary;     /* what VMCS_PRIMARY_CONTROLS holds */
+    uint32_t secondary;   /* what VMCS_SECONDARY_CONTROLS holds */
+    uint8_t requested;    /* what RVI was set to last */
+    uint64_t level[4];    /* vectors whose EOI must exit: what the EOI-exit bitmaps hold */
+    uint64_t cr4_allowed; /* CR4 bits the guest may set */
+};
+
+/* Turns the exit that just happened into its neutral form (exit.c). */
+void vmx_translate_exit(struct vcpu *vcpu, struct vm_exit *exit);
+
+#endif

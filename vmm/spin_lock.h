@@ -1,0 +1,25 @@
+/* A spin lock, for what several CPUs share. Held for short, bounded work only. */
+#ifndef VMM_SPIN_LOCK_H
+#define VMM_SPIN_LOCK_H
+
+#include <stdbool.h>
+
+struct spin_lock {
+    bool held;
+};
+
+static inline void spin_lock_acquire(struct spin_lock *lock)
+{
+    while (__atomic_test_and_set(&lock->held, __ATOMIC_ACQUIRE)) {
+        /* Wait on a plain load, so that the owner keeps its cache line until it lets go. */
+        while (__atomic_load_n(&lock->held, __ATOMIC_RELAXED)) {
+        }
+    }
+}
+
+static inline void spin_lock_release(struct spin_lock *lock)
+{
+    __atomic_clear(&lock->held, __ATOMIC_RELEASE);
+}
+
+#endif
