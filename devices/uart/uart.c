@@ -292,10 +292,8 @@ static uint8_t read_register(struct uart *uart, uint64_t offset)
         return read_lsr(uart);
     case MSR:
         return read_msr(uart);
-    case SCR:
+    default: /* SCR, the last of the eight */
         return uart->scratch;
-    default:
-        return 0xff;
     }
 }
 

@@ -34,8 +34,7 @@ void apic_timer_set_lvt(struct apic_timer *timer, uint32_t lvt);
 /* A new divide configuration register; a running count goes on from where it is. */
 void apic_timer_set_divide(struct apic_timer *timer, uint32_t divide, uint64_t now);
 
-/* Writes the initial count: 0 stops, else the timer starts at `now`. Ignored in TSC-deadline mode.
- */
+/* Writes the initial count: 0 stops, others start at `now`. Ignored in TSC-deadline mode. */
 void apic_timer_start(struct apic_timer *timer, uint32_t initial, uint64_t now);
 
 /* The current count. Call apic_timer_advance() for the same `now` first. */

@@ -122,8 +122,7 @@ bool local_apic_set_cr8(struct local_apic *apic, uint64_t value);
  */
 bool local_apic_post(struct local_apic *apic, uint8_t vector, bool level);
 
-/* Takes a message of any delivery mode. True if the vCPU must be kicked. SMI and ExtINT: ignored.
- */
+/* Takes a message of any delivery mode. True if the vCPU must be kicked. SMI, ExtINT: ignored. */
 bool local_apic_deliver(struct local_apic *apic, const struct apic_message *message);
 
 /* Whether the destination includes this APIC (SDM 11.6.2). */
@@ -146,8 +145,7 @@ void local_apic_accept(struct local_apic *apic, uint8_t vector);
 /* The guest's EOI: ends the highest vector in service, if any. */
 void local_apic_eoi(struct local_apic *apic);
 
-/* The hardware did an EOI of `vector` in the page (EOI-induced exit): tells the I/O APIC if level.
- */
+/* The hardware did an EOI of `vector` in the page: tells the I/O APIC if it is level-triggered. */
 void local_apic_report_eoi(struct local_apic *apic, uint8_t vector);
 
 /* For virtual-interrupt delivery (RVI, SVI, and the PPR in the page): a vector, or -1 for none. */
