@@ -211,13 +211,14 @@ static enum run_result finish_guest(struct guest *guest)
     return state == VM_CRASHED ? RESULT_GUEST_FAILED : RESULT_GOOD;
 }
 
-/* On our own stack and page tables, with the firmware gone. */
+/* On our own stack, with the firmware gone; the firmware's stack is not in our page tables. */
 static void run(struct seedvisor *seedvisor)
 {
     struct host *host = &seedvisor->host;
     struct guest *guest = &seedvisor->guests[0];
     struct vcpu *vcpu;
 
+    address_space_load(&seedvisor->page_table);
     apic_mask_legacy();
     apic_enable();
     apic_calibrate(host->tsc_frequency);
@@ -270,7 +271,6 @@ static _Noreturn void leave_firmware(struct seedvisor *seedvisor)
     console_leave_firmware();
     cpu_build_idt();
     cpu_load(&seedvisor->host.cpus[0]);
-    address_space_load(&seedvisor->page_table);
     run_on_own_stack(seedvisor);
 }
 
