@@ -313,6 +313,18 @@ static void test_seed(void **state)
     destroy(fixture);
 }
 
+/* Linux's last way but one to reboot: real-mode code at F000:FFF0 that writes the reset register.
+ */
+static void test_reset_vector(void **state)
+{
+    (void)state;
+    struct fixture *fixture = make(64 * MEGA, 0);
+
+    assert_loads(fixture);
+    assert_memory_equal(at(fixture, 0xffff0), "\xba\x02\x06\xb0\x01\xee\xfa\xf4", 8);
+    destroy(fixture);
+}
+
 static void test_without_initrd(void **state)
 {
     (void)state;
@@ -556,6 +568,7 @@ int main(void)
         cmocka_unit_test(test_zero_page),
         cmocka_unit_test(test_memory_map),
         cmocka_unit_test(test_seed),
+        cmocka_unit_test(test_reset_vector),
         cmocka_unit_test(test_without_initrd),
         cmocka_unit_test(test_pieces_are_apart),
         cmocka_unit_test(test_refused_headers),

@@ -10,6 +10,7 @@
 #define LAYOUT_LEGACY_HOLE  0x0009f000ULL
 #define LAYOUT_ACPI_BASE    0x000e0000ULL
 #define LAYOUT_ACPI_SIZE    0x00010000ULL
+#define LAYOUT_RESET_VECTOR 0x000ffff0ULL /* F000:FFF0, where software restarts a PC's BIOS */
 #define LAYOUT_ONE_MEGABYTE 0x00100000ULL
 
 /* Each virtio-mmio device has a page of its own, so that a page can be mapped for one device. */
@@ -22,14 +23,15 @@
 #define LAYOUT_APIC_SIZE       0x1000ULL
 
 /* Ports. */
-#define LAYOUT_UART_PORT       0x3f8 /* 8 ports: COM1 */
-#define LAYOUT_RTC_PORT        0x70  /* index and data */
-#define LAYOUT_KEYBOARD_PORT   0x64  /* only its reset command */
-#define LAYOUT_PCI_RESET_PORT  0xcf9 /* only reset */
-#define LAYOUT_POWER_PORT      0x600 /* ACPI sleep control, sleep status, reset */
-#define LAYOUT_POWER_PORTS     3
+#define LAYOUT_UART_PORT      0x3f8 /* 8 ports: COM1 */
+#define LAYOUT_RTC_PORT       0x70  /* index and data */
+#define LAYOUT_KEYBOARD_PORT  0x64  /* only its reset command */
+#define LAYOUT_PCI_RESET_PORT 0xcf9 /* only reset */
+#define LAYOUT_POWER_PORT     0x600 /* ACPI sleep control, sleep status, reset */
+#define LAYOUT_POWER_PORTS    3
+#define LAYOUT_RESET_PORT     (LAYOUT_POWER_PORT + 2)
 
-/* What the guest writes there: SLP_TYP of soft-off (\_S5 in dsdt.asl) and the FADT's RESET_VALUE. */
+/* What the guest writes there: SLP_TYP of soft-off (\_S5 in dsdt.asl), the FADT's RESET_VALUE. */
 #define LAYOUT_S5_SLEEP_TYPE 5
 #define LAYOUT_RESET_VALUE   0x01
 

@@ -368,6 +368,27 @@ static void write_gdt(struct boot *boot)
     memcpy(boot->low + GPA_GDT, gdt, sizeof(gdt));
 }
 
+/*
+ * A hardware-reduced machine is rebooted through EFI, thinks Linux, and without EFI through the
+ * BIOS: in real mode it jumps to the reset vector (arch/x86/kernel/reboot.c). So there is one,
+ * which writes the reset register.
+ */
+static void write_reset_vector(struct boot *boot)
+{
+    static const uint8_t code[] = {
+        0xba,
+        LAYOUT_RESET_PORT & 0xff,
+        LAYOUT_RESET_PORT >> 8, /* mov dx, LAYOUT_RESET_PORT */
+        0xb0,
+        LAYOUT_RESET_VALUE, /* mov al, LAYOUT_RESET_VALUE */
+        0xee,               /* out dx, al */
+        0xfa,
+        0xf4, /* cli; hlt */
+    };
+
+    memcpy(boot->low + LAYOUT_RESET_VECTOR, code, sizeof(code));
+}
+
 bool linux_boot_load(const struct guest_memory *memory, const struct linux_boot_image *image,
                      struct vcpu_start *start, char *error)
 {
@@ -385,6 +406,7 @@ bool linux_boot_load(const struct guest_memory *memory, const struct linux_boot_
     write_setup_data(&boot);
     write_page_tables(&boot);
     write_gdt(&boot);
+    write_reset_vector(&boot);
     *start = (struct vcpu_start){
         .rip = boot.kernel.load + ENTRY_64_OFFSET,
         .rsp = GPA_STACK_TOP,
