@@ -25,9 +25,10 @@ HV_CFLAGS := $(COMMON) -O2 -ffreestanding -fpic -fvisibility=hidden -fshort-wcha
 HV_LDFLAGS := -nostdlib -znocombreloc -shared -Bsymbolic --no-undefined --warn-common \
 	-T arch/x86/boot/seedvisor.lds
 
+PURE_IN_MACHINE := arch/x86/cpu/page_table.c $(addprefix arch/x86/svm/,exit.c vcpu.c vmcb.c)
 PURE_SOURCES := $(sort $(wildcard vmm/*.c virtio/*.c devices/*/*.c arch/x86/guest/*.c) \
-	arch/x86/cpu/page_table.c)
-MACHINE_SOURCES := $(sort $(filter-out arch/x86/cpu/page_table.c, \
+	$(PURE_IN_MACHINE))
+MACHINE_SOURCES := $(sort $(filter-out $(PURE_IN_MACHINE), \
 	$(wildcard arch/x86/boot/*.c arch/x86/cpu/*.c arch/x86/host/*.c arch/x86/vmx/*.c \
 	arch/x86/svm/*.c)))
 ASSEMBLY_SOURCES := $(sort $(wildcard arch/x86/*/*.asm))

@@ -7,13 +7,14 @@
 #include "arch/x86/cpu/instructions.h"
 #include "arch/x86/cpu/registers.h"
 #include "arch/x86/host/rdseed.h"
+#include "arch/x86/svm/svm.h"
 #include "arch/x86/vmx/vmx.h"
 #include "vmm/log.h"
 
 /* What the firmware keeps for itself, and what the hypervisor takes besides the guests' memory. */
 #define RESERVED_MEMORY (16ULL << 20)
 
-static const struct virtualization *const backends[] = {&vmx_virtualization};
+static const struct virtualization *const backends[] = {&vmx_virtualization, &svm_virtualization};
 
 struct findings {
     unsigned missing;

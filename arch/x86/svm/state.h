@@ -1,0 +1,75 @@
+/* What SVM keeps for a VM and for a vCPU. */
+#ifndef ARCH_X86_SVM_STATE_H
+#define ARCH_X86_SVM_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "arch/x86/cpu/page_table.h"
+#include "arch/x86/svm/vmcb.h"
+#include "vmm/vcpu.h"
+
+struct backend_vm {
+    struct page_table nested;
+    uint8_t *iopm;  /* IOPM_SIZE */
+    uint8_t *msrpm; /* MSRPM_SIZE */
+};
+
+/* What there is beyond the least; the same on all of the machine's CPUs. */
+struct svm_abilities {
+    bool next_rip;
+    bool decode_assists;
+    bool flush_by_asid;
+    uint32_t asids; /* 0 is the host's */
+};
+
+/* The hardware tells nobody when the guest's NMI handler has ended: its IRET exits for that. */
+enum nmi_state {
+    NMI_ALLOWED,
+    NMI_BLOCKED,   /* until the guest executes IRET, which exits */
+    NMI_RETURNING, /* until it is past that IRET, which no longer exits */
+};
+
+/* Who waits for a window: as long as anybody does, a virtual interrupt is pending, which exits. */
+#define WINDOW_INTERRUPT 1U
+#define WINDOW_NMI       2U
+
+struct backend_vcpu {
+    struct vmcb *vmcb;
+    void *host; /* a VMCB of which only what VMLOAD and VMSAVE keep is used: this CPU's own */
+    const struct svm_abilities *abilities;
+    enum nmi_state nmi;
+    uint64_t iret_rip; /* of the IRET, while NMI_RETURNING */
+    uint8_t windows;
+};
+
+/*
+ * The operations on a vCPU that are no more than reads and writes of its VMCB (vcpu.c); the table
+ * of vmm/virtualization.h says what they do.
+ */
+void svm_vcpu_start(struct vcpu *vcpu, const struct vcpu_start *start);
+uint64_t svm_get(struct vcpu *vcpu, enum vcpu_register name);
+void svm_set(struct vcpu *vcpu, enum vcpu_register name, uint64_t value);
+void svm_get_segment(struct vcpu *vcpu, enum segment_name name, struct segment *segment);
+void svm_skip(struct vcpu *vcpu, unsigned length);
+void svm_inject_exception(struct vcpu *vcpu, unsigned vector, bool has_error_code,
+                          uint32_t error_code);
+bool svm_inject_interrupt(struct vcpu *vcpu, unsigned vector);
+bool svm_inject_nmi(struct vcpu *vcpu);
+void svm_cancel_interrupt_window(struct vcpu *vcpu);
+void svm_dump(struct vcpu *vcpu);
+
+/* One of WINDOW_, or both, are waited for, or not any more. */
+void svm_set_window(struct backend_vcpu *backend, uint8_t windows, bool wanted);
+
+/* Makes writes of CR8 or IRETs exit, or not. */
+void svm_watch_cr8(struct vmcb *vmcb, bool on);
+void svm_watch_iret(struct vmcb *vmcb, bool on);
+
+/*
+ * Turns the exit that the VMCB describes into its neutral form, and sees to it that an event whose
+ * delivery the exit cut short is delivered again (exit.c).
+ */
+void svm_translate_exit(struct vcpu *vcpu, struct vm_exit *exit);
+
+#endif

@@ -1,0 +1,191 @@
+/* A vCPU's registers and events: what is no more than a read or write of its VMCB. */
+#include <string.h>
+
+#include "arch/x86/cpu/registers.h"
+#include "arch/x86/svm/state.h"
+#include "vmm/log.h"
+#include "vmm/vm.h"
+
+/* A TLB entry made under the old value would stay; only the guest's own writes drop those. */
+static void flush_tlb(struct backend_vcpu *backend)
+{
+    backend->vmcb->tlb_control = backend->abilities->flush_by_asid ? TLB_FLUSH_ASID : TLB_FLUSH_ALL;
+}
+
+void svm_watch_cr8(struct vmcb *vmcb, bool on)
+{
+    const uint16_t bit = SVM_INTERCEPT(SVM_EXIT_CR8_WRITE - SVM_EXIT_CR_WRITE);
+
+    if (((vmcb->cr_writes & bit) != 0) != on) {
+        vmcb->cr_writes ^= bit;
+        vmcb->clean &= ~CLEAN_INTERCEPTS;
+    }
+}
+
+void svm_watch_iret(struct vmcb *vmcb, bool on)
+{
+    const uint32_t bit = SVM_INTERCEPT(SVM_EXIT_IRET);
+
+    vmcb->intercepts = on ? vmcb->intercepts | bit : vmcb->intercepts & ~bit;
+    vmcb->clean &= ~CLEAN_INTERCEPTS;
+}
+
+void svm_set_window(struct backend_vcpu *backend, uint8_t windows, bool wanted)
+{
+    const uint64_t request = VIRTUAL_IRQ | VIRTUAL_IRQ_PRIORITY | VIRTUAL_IGNORE_TPR;
+    uint64_t *control = &backend->vmcb->virtual_interrupt;
+
+    backend->windows = (uint8_t)(wanted ? backend->windows | windows : backend->windows & ~windows);
+    *control = backend->windows != 0 ? *control | request : *control & ~request;
+}
+
+void svm_vcpu_start(struct vcpu *vcpu, const struct vcpu_start *start)
+{
+    struct backend_vcpu *backend = vcpu->backend;
+
+    memset(vcpu->general, 0, sizeof(vcpu->general));
+    vcpu->general[GENERAL_RSI] = start->rsi;
+    vmcb_start(backend->vmcb, start);
+    backend->nmi = NMI_ALLOWED;
+    svm_watch_iret(backend->vmcb, false);
+    svm_watch_cr8(backend->vmcb, false);
+    svm_set_window(backend, WINDOW_INTERRUPT | WINDOW_NMI, false);
+    flush_tlb(backend);
+}
+
+static uint64_t *register_of(struct vmcb_state *state, enum vcpu_register name)
+{
+    switch (name) {
+    case REGISTER_RIP:
+        return &state->rip;
+    case REGISTER_RSP:
+        return &state->rsp;
+    case REGISTER_RFLAGS:
+        return &state->rflags;
+    case REGISTER_CR0:
+        return &state->cr0;
+    case REGISTER_CR3:
+        return &state->cr3;
+    case REGISTER_CR4:
+        return &state->cr4;
+    case REGISTER_EFER:
+        break;
+    }
+    return &state->efer;
+}
+
+uint64_t svm_get(struct vcpu *vcpu, enum vcpu_register name)
+{
+    uint64_t value = *register_of(&vcpu->backend->vmcb->state, name);
+
+    return name == REGISTER_EFER ? value & ~EFER_SVME : value;
+}
+
+/* Long mode goes on and off with CR0.PG while EFER.LME is set (APM Vol. 2, 14.6). */
+static void update_long_mode(struct vmcb_state *state)
+{
+    bool active = (state->cr0 & CR0_PG) != 0 && (state->efer & EFER_LME) != 0;
+
+    state->efer = active ? state->efer | EFER_LMA : state->efer & ~EFER_LMA;
+}
+
+void svm_set(struct vcpu *vcpu, enum vcpu_register name, uint64_t value)
+{
+    struct backend_vcpu *backend = vcpu->backend;
+    struct vmcb *vmcb = backend->vmcb;
+    uint64_t *reg = register_of(&vmcb->state, name);
+
+    if (name == REGISTER_RIP || name == REGISTER_RSP || name == REGISTER_RFLAGS) {
+        *reg = value;
+        return;
+    }
+    *reg = name == REGISTER_EFER ? value | EFER_SVME : value;
+    if (name == REGISTER_CR0) {
+        update_long_mode(&vmcb->state);
+    }
+    vmcb->clean &= ~CLEAN_CONTROL_REGISTERS;
+    flush_tlb(backend);
+}
+
+void svm_get_segment(struct vcpu *vcpu, enum segment_name name, struct segment *segment)
+{
+    const struct vmcb_segment *packed = &vcpu->backend->vmcb->state.segments[name];
+
+    *segment = (struct segment){
+        .base = packed->base,
+        .limit = packed->limit,
+        .selector = packed->selector,
+        .attributes = vmcb_unpack_attributes(packed->attributes),
+    };
+}
+
+void svm_skip(struct vcpu *vcpu, unsigned length)
+{
+    struct vmcb *vmcb = vcpu->backend->vmcb;
+
+    vmcb->state.rip += length;
+    vmcb->interrupt_state &= ~INTERRUPT_SHADOW;
+}
+
+void svm_inject_exception(struct vcpu *vcpu, unsigned vector, bool has_error_code,
+                          uint32_t error_code)
+{
+    vcpu->backend->vmcb->event =
+        EVENT_VALID | EVENT_TYPE_EXCEPTION | vector |
+        (has_error_code ? EVENT_HAS_ERROR_CODE | (uint64_t)error_code << 32 : 0);
+}
+
+static bool takes_event(const struct vmcb *vmcb)
+{
+    return (vmcb->event & EVENT_VALID) == 0 && (vmcb->interrupt_state & INTERRUPT_SHADOW) == 0;
+}
+
+bool svm_inject_interrupt(struct vcpu *vcpu, unsigned vector)
+{
+    struct vmcb *vmcb = vcpu->backend->vmcb;
+    bool ready = takes_event(vmcb) && (vmcb->state.rflags & RFLAGS_IF) != 0;
+
+    svm_set_window(vcpu->backend, WINDOW_INTERRUPT, !ready);
+    if (ready) {
+        vmcb->event = EVENT_VALID | EVENT_TYPE_INTERRUPT | vector;
+    }
+    return ready;
+}
+
+void svm_cancel_interrupt_window(struct vcpu *vcpu)
+{
+    svm_set_window(vcpu->backend, WINDOW_INTERRUPT, false);
+}
+
+/*
+ * While NMIs are blocked the IRET's exit tells. In the other cases an interrupt window is the
+ * earliest sign that there is; it may be late if the guest has interrupts off, but then the next
+ * exit of any kind comes first.
+ */
+bool svm_inject_nmi(struct vcpu *vcpu)
+{
+    struct backend_vcpu *backend = vcpu->backend;
+    bool ready = takes_event(backend->vmcb) && backend->nmi == NMI_ALLOWED;
+
+    svm_set_window(backend, WINDOW_NMI, !ready && backend->nmi != NMI_BLOCKED);
+    if (ready) {
+        backend->vmcb->event = EVENT_VALID | EVENT_TYPE_NMI | VECTOR_NMI;
+        backend->nmi = NMI_BLOCKED;
+        svm_watch_iret(backend->vmcb, true);
+    }
+    return ready;
+}
+
+void svm_dump(struct vcpu *vcpu)
+{
+    const struct vmcb *vmcb = vcpu->backend->vmcb;
+    const struct vmcb_state *state = &vmcb->state;
+
+    log_line("RIP %016lx RSP %016lx RFLAGS %016lx EFER %lx", state->rip, state->rsp, state->rflags,
+             state->efer);
+    log_line("CR0 %016lx CR2 %016lx CR3 %016lx CR4 %016lx", state->cr0, state->cr2, state->cr3,
+             state->cr4);
+    log_line("exit code 0x%lx, information 0x%lx 0x%lx, event 0x%lx, interrupt state 0x%lx",
+             vmcb->exit_code, vmcb->exit_info1, vmcb->exit_info2, vmcb->exit_event,
+             vmcb->interrupt_state);
+}
