@@ -6,7 +6,14 @@
 
 #include "arch/x86/cpu/instructions.h"
 
-#define CPUID_7_EBX_RDSEED (1U << 18)
+#define CPUID_1_ECX_RDRAND     (1U << 30)
+#define CPUID_1_ECX_HYPERVISOR (1U << 31)
+#define CPUID_7_EBX_RDSEED     (1U << 18)
+
+/* "TCGTCGTCGTCG", which QEMU's emulated CPUs answer to CPUID leaf 0x40000000. */
+#define TCG_SIGNATURE_EBX 0x54474354U
+#define TCG_SIGNATURE_ECX 0x43544743U
+#define TCG_SIGNATURE_EDX 0x47435447U
 
 static bool rdseed_read(void *context, uint64_t *word)
 {
@@ -17,9 +24,27 @@ static bool rdseed_read(void *context, uint64_t *word)
     return valid;
 }
 
+/*
+ * QEMU's TCG carries out RDSEED wherever it announces RDRAND; before QEMU 8.1 it did not announce
+ * RDSEED itself.
+ */
+static bool unannounced_in_tcg(void)
+{
+    const uint32_t needed = CPUID_1_ECX_RDRAND | CPUID_1_ECX_HYPERVISOR;
+
+    if ((cpuid(1, 0).ecx & needed) != needed) {
+        return false;
+    }
+    struct cpuid_result signature = cpuid(0x40000000, 0);
+
+    return signature.ebx == TCG_SIGNATURE_EBX && signature.ecx == TCG_SIGNATURE_ECX &&
+           signature.edx == TCG_SIGNATURE_EDX;
+}
+
 bool rdseed_supported(void)
 {
-    return cpuid(0, 0).eax >= 7 && (cpuid(7, 0).ebx & CPUID_7_EBX_RDSEED) != 0;
+    return (cpuid(0, 0).eax >= 7 && (cpuid(7, 0).ebx & CPUID_7_EBX_RDSEED) != 0) ||
+           unannounced_in_tcg();
 }
 
 const struct entropy_source rdseed_source = {.name = "RDSEED", .read = rdseed_read};

@@ -6,7 +6,7 @@
 
 #include "devices/rng/source.h"
 
-/* Whether CPUID announces RDSEED (leaf 7, EBX bit 18). */
+/* Whether the CPU has RDSEED: CPUID leaf 7, EBX bit 18, or an old TCG that keeps it to itself. */
 bool rdseed_supported(void);
 
 /* The source; its context is not used. */
