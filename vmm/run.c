@@ -66,10 +66,11 @@ static void enter(struct vcpu *vcpu, struct vm_exit *exit)
 {
     uint64_t entered = host_ticks();
 
-    vcpu->statistics.ticks_hypervisor += entered - vcpu->last_exit_ticks;
+    vcpu->statistics.ticks[vcpu->last_exit] += entered - vcpu->last_exit_ticks;
     vcpu->vm->virtualization->run(vcpu, exit);
     vcpu->last_exit_ticks = host_ticks();
     vcpu->statistics.ticks_guest += vcpu->last_exit_ticks - entered;
+    vcpu->last_exit = exit->kind;
     vcpu->statistics.exits[exit->kind]++;
     trace_record(&vcpu->trace, vcpu->last_exit_ticks, vcpu_get(vcpu, REGISTER_RIP), exit);
 }

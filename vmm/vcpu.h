@@ -36,8 +36,8 @@ enum general_register {
 /* Exits by kind, and where the time went, in TSC ticks. */
 struct vcpu_statistics {
     uint64_t exits[EXIT_KINDS];
+    uint64_t ticks[EXIT_KINDS]; /* in the hypervisor, from an exit of that kind to the next entry */
     uint64_t ticks_guest;
-    uint64_t ticks_hypervisor;
     uint64_t ticks_idle;
 };
 
@@ -51,7 +51,8 @@ struct vcpu {
     struct backend_vcpu *backend; /* VMCS or VMCB; owned by the VM */
     struct vcpu_statistics statistics;
     struct trace trace;
-    uint64_t last_exit_ticks; /* TSC when the guest last stopped */
+    uint64_t last_exit_ticks; /* TSC when the guest last stopped, moved on by time spent asleep */
+    enum exit_kind last_exit; /* why it did */
 };
 
 #endif

@@ -221,16 +221,20 @@ static void print_unknown(const char *what, const struct unknown_accesses *acces
 static void print_vcpu_statistics(const struct vcpu *vcpu)
 {
     const struct vcpu_statistics *statistics = &vcpu->statistics;
-    uint64_t total = 0;
+    uint64_t exits = 0;
+    uint64_t ticks = 0;
 
     for (unsigned kind = 0; kind < EXIT_KINDS; kind++) {
-        total += statistics->exits[kind];
+        exits += statistics->exits[kind];
+        ticks += statistics->ticks[kind];
     }
-    log_line("  vCPU %u: exits %lu, ticks guest %lu, hypervisor %lu, idle %lu", vcpu->index, total,
-             statistics->ticks_guest, statistics->ticks_hypervisor, statistics->ticks_idle);
+    log_line("  vCPU %u: exits %lu, ticks guest %lu, hypervisor %lu, idle %lu", vcpu->index, exits,
+             statistics->ticks_guest, ticks, statistics->ticks_idle);
     for (unsigned kind = 0; kind < EXIT_KINDS; kind++) {
         if (statistics->exits[kind] > 0) {
-            log_line("    %s %lu", exit_kind_name((enum exit_kind)kind), statistics->exits[kind]);
+            log_line("    %-16s %9lu, hypervisor ticks each %lu",
+                     exit_kind_name((enum exit_kind)kind), statistics->exits[kind],
+                     statistics->ticks[kind] / statistics->exits[kind]);
         }
     }
 }
