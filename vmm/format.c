@@ -8,6 +8,7 @@ struct output {
     char *buffer;
     size_t size;
     size_t length;
+    va_list arguments; /* still to be formatted */
 };
 
 struct field {
@@ -84,13 +85,13 @@ static void put_number(struct output *out, const struct field *field, uint64_t v
 }
 
 /* A decimal number or `*` at *text; moves *text past it. */
-static int number(const char **text, va_list *arguments)
+static int number(struct output *out, const char **text)
 {
     int value = 0;
 
     if (**text == '*') {
         (*text)++;
-        return va_arg(*arguments, int);
+        return va_arg(out->arguments, int);
     }
     while (**text >= '0' && **text <= '9') {
         value = value * 10 + (**text - '0');
@@ -99,17 +100,17 @@ static int number(const char **text, va_list *arguments)
     return value;
 }
 
-static const char *parse_field(const char *text, struct field *field, va_list *arguments)
+static const char *parse_field(struct output *out, const char *text, struct field *field)
 {
     *field = (struct field){.precision = -1};
     for (; *text == '0' || *text == '-'; text++) {
         field->zero |= *text == '0';
         field->left |= *text == '-';
     }
-    field->width = number(&text, arguments);
+    field->width = number(out, &text);
     if (*text == '.') {
         text++;
-        field->precision = number(&text, arguments);
+        field->precision = number(out, &text);
     }
     for (; *text == 'l' || *text == 'z'; text++) {
         field->longs++;
@@ -117,65 +118,75 @@ static const char *parse_field(const char *text, struct field *field, va_list *a
     return text;
 }
 
-static void put_conversion(struct output *out, char conversion, const struct field *field,
-                           va_list *arguments)
+/* False, with nothing put, if there is no such conversion. */
+static bool put_conversion(struct output *out, char conversion, const struct field *field)
 {
     switch (conversion) {
     case 'c':
-        put(out, (char)va_arg(*arguments, int));
-        return;
+        put(out, (char)va_arg(out->arguments, int));
+        return true;
     case 's':
-        put_text(out, field, va_arg(*arguments, const char *));
-        return;
+        put_text(out, field, va_arg(out->arguments, const char *));
+        return true;
     case 'd':
     case 'i': {
-        int64_t value = field->longs > 0 ? va_arg(*arguments, long) : va_arg(*arguments, int);
+        int64_t value =
+            field->longs > 0 ? va_arg(out->arguments, long) : va_arg(out->arguments, int);
 
         put_number(out, field, value < 0 ? -(uint64_t)value : (uint64_t)value, 10, value < 0);
-        return;
+        return true;
     }
     case 'u':
     case 'x': {
-        uint64_t value = field->longs > 0 ? va_arg(*arguments, unsigned long)
-                                          : va_arg(*arguments, unsigned int);
+        uint64_t value = field->longs > 0 ? va_arg(out->arguments, unsigned long)
+                                          : va_arg(out->arguments, unsigned int);
 
         put_number(out, field, value, conversion == 'u' ? 10 : 16, false);
-        return;
+        return true;
     }
     case 'p':
         put(out, '0');
         put(out, 'x');
-        put_number(out, field, (uintptr_t)va_arg(*arguments, void *), 16, false);
-        return;
-    default:
+        put_number(out, field, (uintptr_t)va_arg(out->arguments, void *), 16, false);
+        return true;
+    case '%':
         put(out, '%');
-        if (conversion != '%') {
-            put(out, conversion);
-        }
-        return;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void put_verbatim(struct output *out, const char *from, const char *to)
+{
+    for (; from < to; from++) {
+        put(out, *from);
     }
 }
 
 size_t format_list(char *buffer, size_t size, const char *text, va_list arguments)
 {
     struct output out = {.buffer = buffer, .size = size};
-    va_list list;
 
-    va_copy(list, arguments);
-    for (; *text != '\0'; text++) {
-        if (*text != '%') {
-            put(&out, *text);
-            continue;
-        }
+    va_copy(out.arguments, arguments);
+    while (*text != '\0') {
+        const char *start = text;
         struct field field;
 
-        text = parse_field(text + 1, &field, &list);
-        if (*text == '\0') {
-            break;
+        if (*text != '%') {
+            put(&out, *text++);
+            continue;
         }
-        put_conversion(&out, *text, &field, &list);
+        text = parse_field(&out, text + 1, &field);
+        if (*text != '\0') {
+            text++;
+            if (put_conversion(&out, text[-1], &field)) {
+                continue;
+            }
+        }
+        put_verbatim(&out, start, text);
     }
-    va_end(list);
+    va_end(out.arguments);
     buffer[out.length] = '\0';
     return out.length;
 }

@@ -13,6 +13,10 @@ bool guest_memory_add(struct guest_memory *memory, uint64_t gpa, uint64_t size, 
     if (memory->count == GUEST_MEMORY_REGIONS || size == 0 || gpa + size < gpa) {
         return false;
     }
+    /* An aligned field stays aligned for the hypervisor, or its accesses could tear. */
+    if ((gpa ^ (uintptr_t)hva) % sizeof(uint64_t) != 0) {
+        return false;
+    }
     for (unsigned i = 0; i < memory->count; i++) {
         if (overlaps(&memory->regions[i], gpa, size)) {
             return false;

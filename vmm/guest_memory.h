@@ -22,8 +22,8 @@ struct guest_memory {
 };
 
 /*
- * Adds a region. False if the table is full, the size is 0, the range wraps or it overlaps
- * another region.
+ * Adds a region. False if the table is full, the size is 0, the range wraps, it overlaps another
+ * region or gpa and hva differ in their lowest three bits.
  */
 bool guest_memory_add(struct guest_memory *memory, uint64_t gpa, uint64_t size, void *hva);
 
