@@ -1,8 +1,12 @@
 # What a Linux guest is made of: Debian's kernel as shipped, a small initramfs, the demo image.
 GUEST := $(BUILD)/guest
 GUEST_SOURCE := guest-tests/linux
-# The kernel package that this one depends on is fetched and unpacked, not installed.
+# Debian packages that are fetched and unpacked here, not installed.
 GUEST_KERNEL_PACKAGE ?= linux-image-cloud-amd64
+GUEST_PACKAGES := $(GUEST)/packages
+GUEST_KERNEL := $(GUEST_PACKAGES)/$(GUEST_KERNEL_PACKAGE)
+GUEST_BUSYBOX := $(GUEST_PACKAGES)/busybox-static
+GUEST_RNG_TOOLS := $(GUEST_PACKAGES)/rng-tools-debian
 GUEST_TESTS := $(wildcard $(GUEST_SOURCE)/tests/*.sh)
 GUEST_CFLAGS := -std=gnu11 -O2 -g0 -Wall -Wextra -Werror
 GUEST_FILES := $(GUEST)/vmlinuz $(GUEST)/initramfs.cpio
@@ -10,10 +14,16 @@ GUEST_FILES := $(GUEST)/vmlinuz $(GUEST)/initramfs.cpio
 .PHONY: guest
 guest: $(GUEST_FILES)
 
-# One rule for the kernel and its modules: the folder beside the file holds the unpacked package.
-$(GUEST)/vmlinuz: $(GUEST_SOURCE)/fetch-kernel
-	@echo "Fetching the guest's kernel ($(GUEST_KERNEL_PACKAGE)) ..."
-	$(GUEST_SOURCE)/fetch-kernel $(GUEST_KERNEL_PACKAGE) $(GUEST)
+# A package's folder gets this file last, as the sign that it is whole.
+$(GUEST_PACKAGES)/%/.unpacked: $(GUEST_SOURCE)/fetch-package
+	@echo "Fetching $* for the guest ..."
+	$(GUEST_SOURCE)/fetch-package $* $(@D)
+	@touch $@
+
+.PRECIOUS: $(GUEST_PACKAGES)/%/.unpacked
+
+$(GUEST)/vmlinuz: $(GUEST_KERNEL)/.unpacked
+	cp $(GUEST_KERNEL)/boot/vmlinuz-* $@
 
 # PID 1's first instructions: nothing of libc, so that they are the first thing it does.
 $(GUEST)/start: $(GUEST_SOURCE)/start.c
@@ -26,8 +36,10 @@ $(GUEST)/rng-bench: $(GUEST_SOURCE)/rng-bench.c
 	$(CC) $(GUEST_CFLAGS) -o $@ $<
 
 $(GUEST)/initramfs.cpio: $(GUEST_SOURCE)/make-initramfs $(GUEST_SOURCE)/init $(GUEST_TESTS) \
-		$(GUEST)/start $(GUEST)/rng-bench $(GUEST)/vmlinuz
-	$(GUEST_SOURCE)/make-initramfs $(GUEST) $@
+		$(GUEST)/start $(GUEST)/rng-bench \
+		$(addsuffix /.unpacked,$(GUEST_KERNEL) $(GUEST_BUSYBOX) $(GUEST_RNG_TOOLS))
+	$(GUEST_SOURCE)/make-initramfs -o $@ -k $(GUEST_KERNEL) -b $(GUEST_BUSYBOX)/bin/busybox \
+		-i $(GUEST)/start $(GUEST_RNG_TOOLS)/usr/bin/rngtest $(GUEST)/rng-bench
 
 $(GUEST)/demo.img: $(GUEST_SOURCE)/demo.conf $(GUEST_FILES) $(BUILD)/seedvisor.efi tools/mkimage
 	tools/mkimage -o $@ -e $(BUILD)/seedvisor.efi -c $< $(GUEST_FILES)
