@@ -25,7 +25,8 @@ HV_CFLAGS := $(COMMON) -O2 -ffreestanding -fpic -fvisibility=hidden -fshort-wcha
 HV_LDFLAGS := -nostdlib -znocombreloc -shared -Bsymbolic --no-undefined --warn-common \
 	-T arch/x86/boot/seedvisor.lds
 
-PURE_IN_MACHINE := arch/x86/cpu/page_table.c $(addprefix arch/x86/svm/,exit.c vcpu.c vmcb.c)
+PURE_IN_MACHINE := arch/x86/cpu/page_table.c $(addprefix arch/x86/svm/,exit.c vcpu.c vmcb.c) \
+	$(addprefix arch/x86/vmx/,controls.c exit.c)
 PURE_SOURCES := $(sort $(wildcard vmm/*.c virtio/*.c devices/*/*.c arch/x86/guest/*.c) \
 	$(PURE_IN_MACHINE))
 MACHINE_SOURCES := $(sort $(filter-out $(PURE_IN_MACHINE), \

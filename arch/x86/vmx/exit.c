@@ -43,17 +43,12 @@ static const uint8_t kinds[REASONS] = {
     [54] = EXIT_FLUSH + 1,        /* WBINVD */
 };
 
-static void translate_exception(struct vcpu *vcpu, struct vm_exit *exit)
+static void translate_exception(struct vm_exit *exit)
 {
     uint32_t event = (uint32_t)vmcs_read(VMCS_EXIT_EVENT);
 
-    (void)vcpu;
     if ((event & EVENT_TYPE_MASK) == EVENT_TYPE_NMI) {
-        /*
-         * The machine's NMI, not the guest's. NMIs stay blocked after the exit until an IRET: take
-         * it through our own gate.
-         */
-        __asm__ volatile("int $2" : : : "memory");
+        vmx_take_nmi(); /* the machine's, not the guest's */
         exit->kind = EXIT_HOST_INTERRUPT;
         return;
     }
@@ -65,11 +60,7 @@ static void translate_exception(struct vcpu *vcpu, struct vm_exit *exit)
     }
     if (exit->exception.vector == VECTOR_DEBUG) {
         /* The exit leaves DR6 alone; its bits are in the qualification (SDM Vol. 3C, 28.2.1). */
-        uint64_t dr6 = vmcs_read(VMCS_EXIT_QUALIFICATION);
-        uint64_t old;
-
-        __asm__ volatile("mov %%dr6, %0" : "=r"(old));
-        __asm__ volatile("mov %0, %%dr6" : : "r"((old & ~0xfULL) | dr6));
+        vmx_write_dr6((vmx_read_dr6() & ~0xfULL) | vmcs_read(VMCS_EXIT_QUALIFICATION));
         vmcs_write(VMCS_GUEST_DR7, vmcs_read(VMCS_GUEST_DR7) & ~(1ULL << 13)); /* GD */
     }
 }
@@ -167,7 +158,7 @@ static void translate_reason(struct vcpu *vcpu, struct vm_exit *exit, uint32_t r
 {
     switch (reason) {
     case REASON_EXCEPTION:
-        translate_exception(vcpu, exit);
+        translate_exception(exit);
         return;
     case REASON_CR_ACCESS:
         translate_control_register(vcpu, exit);

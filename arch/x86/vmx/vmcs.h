@@ -116,30 +116,9 @@ enum vmcs_field {
 /* A field or an instruction failed that only a bug of ours can make fail: panics. */
 _Noreturn void vmcs_failed(const char *instruction, uint64_t operand);
 
-static inline uint64_t vmcs_read(enum vmcs_field field)
-{
-    uint64_t value;
-    bool good;
-
-    __asm__ volatile("vmread %2, %0" : "=r"(value), "=@cca"(good) : "r"((uint64_t)field) : "memory");
-    if (!good) {
-        vmcs_failed("VMREAD", field);
-    }
-    return value;
-}
-
-static inline void vmcs_write(enum vmcs_field field, uint64_t value)
-{
-    bool good;
-
-    __asm__ volatile("vmwrite %1, %2"
-                     : "=@cca"(good)
-                     : "r"(value), "r"((uint64_t)field)
-                     : "memory");
-    if (!good) {
-        vmcs_failed("VMWRITE", field);
-    }
-}
+/* VMREAD and VMWRITE of the current VMCS. Fields that this processor lacks panic. */
+uint64_t vmcs_read(enum vmcs_field field);
+void vmcs_write(enum vmcs_field field, uint64_t value);
 
 /* The field `steps` places after `first`, in the runs of fields that lie 2 apart. */
 static inline enum vmcs_field vmcs_field_after(enum vmcs_field first, unsigned steps)
@@ -147,18 +126,19 @@ static inline enum vmcs_field vmcs_field_after(enum vmcs_field first, unsigned s
     return (enum vmcs_field)(first + 2 * steps);
 }
 
-#define DEFINE_VMCS_INSTRUCTION(name, mnemonic)                                                    \
-    static inline bool name(const void *region)                                                    \
-    {                                                                                              \
-        uint64_t address = (uintptr_t)region;                                                      \
-        bool good;                                                                                 \
-                                                                                                   \
-        __asm__ volatile(mnemonic " %1" : "=@cca"(good) : "m"(address) : "memory");                \
-        return good;                                                                               \
-    }
+/* VMXON, VMCLEAR and VMPTRLD of a page that begins with the VMCS revision. False: VMfail. */
+bool vmx_on(const void *region);
+bool vmcs_clear(const void *region);
+bool vmcs_load(const void *region);
 
-DEFINE_VMCS_INSTRUCTION(vmx_on, "vmxon")
-DEFINE_VMCS_INSTRUCTION(vmcs_clear, "vmclear")
-DEFINE_VMCS_INSTRUCTION(vmcs_load, "vmptrld")
+/*
+ * Takes, through our own gate, the machine's NMI that has just ended the guest's run: NMIs stay
+ * blocked after such an exit until an IRET (SDM Vol. 3C, 28.1).
+ */
+void vmx_take_nmi(void);
+
+/* DR6, which exits and entries leave alone: the guest's. */
+uint64_t vmx_read_dr6(void);
+void vmx_write_dr6(uint64_t value);
 
 #endif
