@@ -1,15 +1,84 @@
-/* What the machine supplies to the pure sources, for tests on the host: the log goes to stderr. */
+/* What the machine supplies to the pure sources, played for tests on the host. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "guest-tests/host/scripted_host.h"
+#include "vmm/host.h"
 #include "vmm/log.h"
+#include "vmm/panic.h"
+
+struct scripted_host scripted_host;
+
+void scripted_host_reset(void)
+{
+    memset(&scripted_host, 0, sizeof(scripted_host));
+}
 
 void log_line(const char *text, ...)
 {
+    size_t used = strlen(scripted_host.log);
     va_list arguments;
 
     va_start(arguments, text);
-    vfprintf(stderr, text, arguments);
-    fputc('\n', stderr);
+    vsnprintf(scripted_host.log + used, sizeof(scripted_host.log) - used, text, arguments);
     va_end(arguments);
+    fprintf(stderr, "%s\n", scripted_host.log + used);
+    strncat(scripted_host.log, "\n", sizeof(scripted_host.log) - strlen(scripted_host.log) - 1);
+}
+
+_Noreturn void panic(const char *reason, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, reason);
+    vsnprintf(scripted_host.panic_reason, sizeof(scripted_host.panic_reason), reason, arguments);
+    va_end(arguments);
+    fprintf(stderr, "panic: %s\n", scripted_host.panic_reason);
+    if (!scripted_host.lands) {
+        abort();
+    }
+    longjmp(scripted_host.landing, 1);
+}
+
+uint64_t host_ticks(void)
+{
+    uint64_t now = scripted_host.ticks;
+
+    scripted_host.ticks += scripted_host.step;
+    return now;
+}
+
+void host_timer_arm(uint64_t deadline)
+{
+    scripted_host.deadline = deadline;
+}
+
+void host_take_interrupts(void)
+{
+    scripted_host.taken++;
+}
+
+void host_idle(void)
+{
+    scripted_host.idled++;
+    if (scripted_host.idle != NULL) {
+        scripted_host.idle();
+    }
+}
+
+void host_kick(unsigned cpu)
+{
+    scripted_host.kicks[cpu]++;
+}
+
+void host_set_xcr0(uint64_t value)
+{
+    scripted_host.xcr0 = value;
+}
+
+void host_work(void)
+{
+    scripted_host.worked++;
 }

@@ -89,8 +89,7 @@ bool page_table_map(struct page_table *table, uint64_t from, uint64_t to, uint64
         uint64_t *entry = make_entry(table, from, level, arena);
 
         /* A table already there holds finer mappings: fill it, rather than lose it. */
-        while (entry != NULL && level > 1 && is_present(table, *entry) &&
-               !is_leaf(*entry, level)) {
+        while (entry != NULL && level > 1 && is_present(table, *entry) && !is_leaf(*entry, level)) {
             level--;
             entry = make_entry(table, from, level, arena);
         }
@@ -109,6 +108,9 @@ uint64_t page_table_lookup(const struct page_table *table, uint64_t address, uin
 {
     const uint64_t *current = table->root;
 
+    if (address >= PAGE_TABLE_SPAN) {
+        return 0;
+    }
     for (unsigned level = 4; level > 0; level--) {
         uint64_t entry = current[address / entry_span(level) % ENTRIES];
 

@@ -1,0 +1,30 @@
+/* The machine that support.c plays for the pure sources under test: what it was asked, and when. */
+#ifndef GUEST_TESTS_HOST_SCRIPTED_HOST_H
+#define GUEST_TESTS_HOST_SCRIPTED_HOST_H
+
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct scripted_host {
+    uint64_t ticks;     /* what host_ticks() returns next */
+    uint64_t step;      /* how much later the call after it finds the clock */
+    uint64_t deadline;  /* what the timer was armed with last */
+    uint64_t xcr0;      /* what host_set_xcr0() was given last */
+    unsigned taken;     /* calls of host_take_interrupts() */
+    unsigned idled;     /* calls of host_idle() */
+    unsigned worked;    /* calls of host_work() */
+    unsigned kicks[64]; /* host_kick(), by CPU */
+    void (*idle)(void); /* what happens while the CPU sleeps; NULL: nothing */
+    jmp_buf landing;    /* where panic() goes if `lands` is set, instead of ending the test */
+    bool lands;
+    char panic_reason[256];
+    char log[16384]; /* every log_line(), with newlines */
+};
+
+extern struct scripted_host scripted_host;
+
+/* Forgets everything: for a test's set-up. */
+void scripted_host_reset(void);
+
+#endif
