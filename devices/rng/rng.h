@@ -15,7 +15,7 @@
 
 /* The bounds of one kick or poll: buffers, bytes a buffer, and 64-bit words asked of the source. */
 #define RNG_CHAINS_PER_CALL 16U
-#define RNG_CHAIN_BYTES_MAX 65536U
+#define RNG_CHAIN_BYTES_MAX ENTROPY_POOL_SIZE
 #define RNG_WORDS_PER_CALL  64U
 
 struct rng_counters {

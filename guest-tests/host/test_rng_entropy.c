@@ -524,7 +524,7 @@ static void test_retry(void **state)
 
 /* Several CPUs at one core: nothing is delivered twice or lost. */
 #define CPUS        3U
-#define TAKES_A_CPU 20000U
+#define TAKES_A_CPU 100000U
 
 static bool counting_read(void *context, uint64_t *word)
 {
@@ -534,6 +534,7 @@ static bool counting_read(void *context, uint64_t *word)
 
 struct cpu {
     struct entropy_core *core;
+    pthread_barrier_t *together;
     uint64_t words[TAKES_A_CPU];
 };
 
@@ -541,6 +542,7 @@ static void *cpu_thread(void *argument)
 {
     struct cpu *cpu = argument;
 
+    pthread_barrier_wait(cpu->together);
     for (unsigned count = 0; count < TAKES_A_CPU;) {
         entropy_refill(cpu->core, 1 + count % 13);
         count += entropy_take(cpu->core, &cpu->words[count], 8) == 8;
@@ -564,12 +566,15 @@ static void test_shared_between_cpus(void **state)
     uint64_t next = 0;
     const struct entropy_source source = {.read = counting_read, .context = &next};
     pthread_t threads[CPUS];
+    pthread_barrier_t together;
 
+    assert_int_equal(pthread_barrier_init(&together, NULL, CPUS), 0);
     assert_non_null(cpus);
     assert_non_null(all);
     entropy_init(&fixture->core, &source);
     for (unsigned i = 0; i < CPUS; i++) {
         cpus[i].core = &fixture->core;
+        cpus[i].together = &together;
         assert_int_equal(pthread_create(&threads[i], NULL, cpu_thread, &cpus[i]), 0);
     }
     for (unsigned i = 0; i < CPUS; i++) {
@@ -585,6 +590,7 @@ static void test_shared_between_cpus(void **state)
     assert_true(counters.bytes_delivered == 8ULL * CPUS * TAKES_A_CPU);
     assert_true(counters.tries == next);
     assert_true(counters.health_hits == 0);
+    pthread_barrier_destroy(&together);
     free(all);
     free(cpus);
 }

@@ -1,6 +1,8 @@
 /* Tests of the split virtqueue: what a driver may do, and each thing it must not do. */
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
+#include <sys/mman.h>
 
 #include "guest-tests/host/virtio_driver.h"
 #include "virtio/split.h"
@@ -246,6 +248,13 @@ static void test_indirect(void **state)
     make_available(&ring->driver, 0);
     assert_true(take(ring));
     assert_int_equal(ring->chain.count, SIZE);
+
+    /* And not one more. */
+    describe(&ring->driver, 0, TABLE_AREA, (SIZE + 1) * 16, D_INDIRECT, 0);
+    set_descriptor(&ring->driver, TABLE_AREA, SIZE - 1, BUFFER_AREA, 1, D_WRITE | D_NEXT, SIZE);
+    set_descriptor(&ring->driver, TABLE_AREA, SIZE, BUFFER_AREA, 1, D_WRITE, 0);
+    make_available(&ring->driver, 0);
+    expect_breach(ring, "chain longer than the queue");
 }
 
 /* UN-1, UN-2, UN-3, AN-1: without EVENT_IDX only the flag decides, and ours stays 0. */
@@ -340,6 +349,45 @@ static void test_avail_event(void **state)
     assert_int_equal(avail_event(&ring->driver), 0);
     assert_false(take(ring));
     assert_int_equal(avail_event(&ring->driver), 3);
+}
+
+/*
+ * The driver adds a buffer after the device found the ring empty, but before avail_event is there,
+ * so that it does not kick: the device must look once more. The used ring's page is read-only, and
+ * the driver acts when the device's store to it traps.
+ */
+static struct ring *racing;
+
+static void add_while_rearming(int number)
+{
+    (void)number;
+    mprotect(ram(&racing->driver, USED_AREA), 0x1000, PROT_READ | PROT_WRITE);
+    add_buffer(&racing->driver, 0, BUFFER_AREA, 8);
+}
+
+static void test_buffer_added_while_rearming(void **state)
+{
+    struct ring *ring = *state;
+    struct sigaction action = {.sa_handler = add_while_rearming};
+    struct sigaction before;
+    uint8_t *pages =
+        mmap(NULL, LOW_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *heap = ring->driver.low;
+
+    assert_ptr_not_equal(pages, MAP_FAILED);
+    ring->driver.low = pages;
+    ring->driver.memory.regions[0].hva = pages;
+    start(ring, F_VERSION_1 | F_EVENT_IDX);
+    racing = ring;
+    assert_int_equal(sigaction(SIGSEGV, &action, &before), 0);
+    assert_int_equal(mprotect(ram(&ring->driver, USED_AREA), 0x1000, PROT_READ), 0);
+    bool taken = take(ring);
+
+    assert_int_equal(sigaction(SIGSEGV, &before, NULL), 0);
+    assert_int_equal(ring->driver.avail_idx, 1);
+    assert_true(taken);
+    ring->driver.low = heap;
+    munmap(pages, LOW_SIZE);
 }
 
 static void test_bad_sizes(void **state)
@@ -721,6 +769,7 @@ int main(void)
         TEST(test_event_idx),
         TEST(test_event_idx_batches),
         TEST(test_avail_event),
+        TEST(test_buffer_added_while_rearming),
         TEST(test_bad_sizes),
         TEST(test_bad_addresses),
         TEST(test_tight_addresses),
