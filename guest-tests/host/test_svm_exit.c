@@ -53,7 +53,7 @@ static struct fixture *make(void)
     const uint64_t entries[] = {0x2003, 0x3003, 0x83};
 
     for (unsigned i = 0; i < 3; i++) {
-        memcpy(fixture->ram + 0x1000 * (i + 1), &entries[i], sizeof(entries[i]));
+        memcpy(fixture->ram + 0x1000UL * (i + 1), &entries[i], sizeof(entries[i]));
     }
     fixture->vmcb.tlb_control = 0;
     fixture->vmcb.clean = CLEAN_ALL;
