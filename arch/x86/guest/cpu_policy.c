@@ -148,8 +148,12 @@ enum { LEAF_1, LEAF_6, LEAF_7, LEAF_D_1, LEAF_EXT_1, LEAF_EXT_7, LEAF_EXT_8 };
 #define CPUID_1_ECX_AVX     (1U << 28)
 #define CPUID_1_EDX_HTT     (1U << 28)
 
-/* Bits of IA32_ARCH_CAPABILITIES that say "not affected": true for a guest if for the machine. */
-#define ARCH_CAPABILITIES_SHOWN 0x000000000a00e16bULL
+/*
+ * Bits of IA32_ARCH_CAPABILITIES that say what the processor is affected by, or what clears it:
+ * true for a guest if for the machine. Not shown are those that announce another MSR, or bits of
+ * one, that a guest does not have: 7, 9-12, 16, 18, 21, 23, 25 (SDM Vol. 4, table 2-2).
+ */
+#define ARCH_CAPABILITIES_SHOWN 0x400000001d1ae17fULL
 
 static uint32_t *register_of(struct cpuid_registers *registers, unsigned number)
 {
@@ -309,7 +313,7 @@ static struct cpuid_registers leaf_sizes(const struct cpu_policy *policy,
 {
     struct cpuid_registers answer = policy->shown[LEAF_EXT_8];
 
-    answer.eax = policy->host(0x80000008, 0).eax & 0xffff;
+    answer.eax = host_cpuid(policy, 0x80000008, 0).eax & 0xffff;
     answer.ecx = context->vcpu_count - 1;
     return answer;
 }
@@ -416,7 +420,7 @@ static const struct passed_msr passed_msrs[] = {
     {MSR_GS_BASE, PASS_ALL, 0, 0, 0},
     {MSR_KERNEL_GS_BASE, PASS_ALL, 0, 0, 0},
     {MSR_TSC_AUX, PASS_ALL, LEAF_EXT_1, 0, 1U << 27},
-    {MSR_SPEC_CTRL, PASS_ALL, LEAF_7, 0, 1U << 26},
+    {MSR_SPEC_CTRL, PASS_ALL, LEAF_7, 0, 1U << 26 | 1U << 27 | 1U << 31},
     {MSR_PRED_CMD, MSR_PASS_WRITE, LEAF_7, 0, 1U << 26},
     {MSR_SPEC_CTRL, PASS_ALL, LEAF_EXT_8, 1U << 14 | 1U << 15 | 1U << 24, 0},
     {MSR_PRED_CMD, MSR_PASS_WRITE, LEAF_EXT_8, 1U << 12, 0},
