@@ -167,11 +167,12 @@ static void test_length_from_bytes(void **state)
     assert_int_equal(LENGTH(fixture, SVM_EXIT_MSR, "\x40\x0f\x32"), 3);
     assert_int_equal(LENGTH(fixture, SVM_EXIT_INVD, "\x2e\x0f\x08"), 3);
     assert_int_equal(LENGTH(fixture, SVM_EXIT_WBINVD, "\x2e\x0f\x09"), 3);
+    assert_int_equal(LENGTH(fixture, SVM_EXIT_WBINVD, "\x2e\x0f\x08"), 3); /* TCG's INVD */
     assert_int_equal(LENGTH(fixture, SVM_EXIT_XSETBV, "\x0f\x01\xd1"), 3);
     assert_int_equal(LENGTH(fixture, SVM_EXIT_XSETBV, "\x41\x0f\x01\xd1"), 4);
     /* Changed under our hands, nothing but prefixes, or too long: as if it had no prefixes. */
     assert_int_equal(LENGTH(fixture, SVM_EXIT_CPUID, "\x66\x90"), 2);
-    assert_int_equal(LENGTH(fixture, SVM_EXIT_XSETBV, "\x66\x0f\x01\xd0"), 3);
+    assert_int_equal(LENGTH(fixture, SVM_EXIT_HLT, "\x66\x0f\xf4"), 1);
     memset(fixture->ram + CODE, 0x66, 64);
     assert_int_equal(translate(fixture, SVM_EXIT_CPUID).instruction_length, 2);
     discard(fixture);
@@ -488,6 +489,30 @@ static void test_inject_interrupt(void **state)
     discard(fixture);
 }
 
+/* An instruction that is done for the guest ends as one that it did itself. */
+static void test_skip(void **state)
+{
+    (void)state;
+    struct fixture *fixture = make();
+    struct vmcb *vmcb = &fixture->vmcb;
+
+    vmcb->interrupt_state = INTERRUPT_SHADOW | 2;
+    vmcb->state.rflags = RFLAGS_FIXED | RFLAGS_RF | RFLAGS_IF;
+    svm_skip(&fixture->vcpu, 2);
+    assert_int_equal(vmcb->state.rip, CODE + 2);
+    assert_int_equal(vmcb->state.rflags, RFLAGS_FIXED | RFLAGS_IF);
+    assert_int_equal(vmcb->interrupt_state, 2);
+    assert_int_equal(vmcb->event, 0);
+    assert_int_equal(vmcb->clean, CLEAN_ALL);
+    vmcb->state.rflags |= RFLAGS_TF;
+    svm_skip(&fixture->vcpu, 3);
+    assert_int_equal(vmcb->state.rip, CODE + 5);
+    assert_int_equal(vmcb->event, 0x80000301);
+    assert_int_equal(vmcb->state.dr6, 0xffff4ff0); /* BS */
+    assert_int_equal(vmcb->clean, CLEAN_ALL & ~CLEAN_DEBUG_REGISTERS);
+    discard(fixture);
+}
+
 static void test_inject_exception(void **state)
 {
     (void)state;
@@ -659,6 +684,7 @@ int main(void)
         cmocka_unit_test(test_exceptions),
         cmocka_unit_test(test_interrupted_delivery),
         cmocka_unit_test(test_inject_interrupt),
+        cmocka_unit_test(test_skip),
         cmocka_unit_test(test_inject_exception),
         cmocka_unit_test(test_nmi),
         cmocka_unit_test(test_registers),

@@ -1,6 +1,4 @@
 /* SVM exits in neutral form (APM Vol. 2, 15.9 to 15.12 and appendix C). */
-#include <string.h>
-
 #include "arch/x86/cpu/registers.h"
 #include "arch/x86/guest/decode.h"
 #include "arch/x86/guest/guest_paging.h"
@@ -40,23 +38,21 @@ static const uint8_t kinds[EXIT_CODES] = {
     [0x8e] = EXIT_INSTRUCTION + 1, /* RDPRU */
 };
 
-/* Instructions whose length must be known: `length` bytes behind the prefixes, that start so. */
+/*
+ * Instructions whose length must be known: `length` bytes behind the prefixes, the first of which
+ * is `opcode`. The others need no look: the exit has told which instruction it is, or nearly so
+ * (RDMSR and WRMSR have one code, and TCG of QEMU 7.2 gives INVD that of WBINVD).
+ */
 struct form {
     uint16_t exit_code;
     uint8_t length;
-    uint8_t opcode_length;
-    uint8_t opcode[3];
+    uint8_t opcode;
 };
 
 static const struct form forms[] = {
-    {SVM_EXIT_CR4_WRITE, 3, 2, {0x0f, 0x22}},
-    {SVM_EXIT_CR8_WRITE, 3, 2, {0x0f, 0x22}},
-    {SVM_EXIT_CPUID, 2, 2, {0x0f, 0xa2}},
-    {SVM_EXIT_INVD, 2, 2, {0x0f, 0x08}},
-    {SVM_EXIT_HLT, 1, 1, {0xf4}},
-    {SVM_EXIT_MSR, 2, 1, {0x0f}}, /* RDMSR 0F 32, WRMSR 0F 30 */
-    {SVM_EXIT_WBINVD, 2, 2, {0x0f, 0x09}},
-    {SVM_EXIT_XSETBV, 3, 3, {0x0f, 0x01, 0xd1}},
+    {SVM_EXIT_CR4_WRITE, 3, 0x0f}, {SVM_EXIT_CR8_WRITE, 3, 0x0f}, {SVM_EXIT_CPUID, 2, 0x0f},
+    {SVM_EXIT_INVD, 2, 0x0f},      {SVM_EXIT_HLT, 1, 0xf4},       {SVM_EXIT_MSR, 2, 0x0f},
+    {SVM_EXIT_WBINVD, 2, 0x0f},    {SVM_EXIT_XSETBV, 3, 0x0f},
 };
 
 /* The instruction at RIP, as far as it matters here. */
@@ -127,8 +123,7 @@ static bool decode(const struct vcpu *vcpu, const struct form *form,
         }
         rex = is_rex ? bytes[at] : 0; /* one that is not right before the opcode has no effect */
     }
-    if (available - at < form->length ||
-        memcmp(bytes + at, form->opcode, form->opcode_length) != 0) {
+    if (available - at < form->length || bytes[at] != form->opcode) {
         return false;
     }
     *instruction = (struct instruction){

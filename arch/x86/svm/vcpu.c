@@ -6,6 +6,8 @@
 #include "vmm/log.h"
 #include "vmm/vm.h"
 
+#define DR6_SINGLE_STEP (1ULL << 14)
+
 /* A TLB entry made under the old value would stay; only the guest's own writes drop those. */
 static void flush_tlb(struct backend_vcpu *backend)
 {
@@ -119,20 +121,27 @@ void svm_get_segment(struct vcpu *vcpu, enum segment_name name, struct segment *
     };
 }
 
-void svm_skip(struct vcpu *vcpu, unsigned length)
-{
-    struct vmcb *vmcb = vcpu->backend->vmcb;
-
-    vmcb->state.rip += length;
-    vmcb->interrupt_state &= ~INTERRUPT_SHADOW;
-}
-
 void svm_inject_exception(struct vcpu *vcpu, unsigned vector, bool has_error_code,
                           uint32_t error_code)
 {
     vcpu->backend->vmcb->event =
         EVENT_VALID | EVENT_TYPE_EXCEPTION | vector |
         (has_error_code ? EVENT_HAS_ERROR_CODE | (uint64_t)error_code << 32 : 0);
+}
+
+/* With RFLAGS.TF the instruction that we did for the guest ends in #DB as if it had done it. */
+void svm_skip(struct vcpu *vcpu, unsigned length)
+{
+    struct vmcb *vmcb = vcpu->backend->vmcb;
+
+    vmcb->state.rip += length;
+    vmcb->state.rflags &= ~RFLAGS_RF;
+    vmcb->interrupt_state &= ~INTERRUPT_SHADOW;
+    if ((vmcb->state.rflags & RFLAGS_TF) != 0) {
+        vmcb->state.dr6 |= DR6_SINGLE_STEP;
+        vmcb->clean &= ~CLEAN_DEBUG_REGISTERS;
+        svm_inject_exception(vcpu, VECTOR_DEBUG, false, 0);
+    }
 }
 
 static bool takes_event(const struct vmcb *vmcb)
