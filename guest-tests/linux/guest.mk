@@ -43,3 +43,8 @@ $(GUEST)/initramfs.cpio: $(GUEST_SOURCE)/make-initramfs $(GUEST_SOURCE)/init $(G
 
 $(GUEST)/demo.img: $(GUEST_SOURCE)/demo.conf $(GUEST_FILES) $(BUILD)/seedvisor.efi tools/mkimage
 	tools/mkimage -o $@ -e $(BUILD)/seedvisor.efi -c $< $(GUEST_FILES)
+
+include guest-tests/system/probe/probe.mk
+
+# What guest-tests/system needs; `make test` builds it before it calls pytest.
+SYSTEM_TEST_FILES := $(BUILD)/seedvisor.efi $(GUEST_FILES) $(PROBE)

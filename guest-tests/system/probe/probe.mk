@@ -1,9 +1,9 @@
 # The launcher's test fixture: a UEFI application built the way gnu-efi has it.
-PROBE := build/guest/probe.efi
+PROBE := $(GUEST)/probe.efi
 
 $(PROBE): guest-tests/system/probe/probe.c
 	@mkdir -p $(@D)
-	gcc -std=gnu11 -Wall -Wextra -Werror -O2 -ffreestanding -fpic -fshort-wchar -mno-red-zone \
+	$(CC) -std=gnu11 -Wall -Wextra -Werror -O2 -ffreestanding -fpic -fshort-wchar -mno-red-zone \
 		-fno-stack-protector -maccumulate-outgoing-args -isystem /usr/include/efi \
 		-isystem /usr/include/efi/x86_64 -c $< -o $(@:.efi=.o)
 	ld -nostdlib -znocombreloc -shared -Bsymbolic -T /usr/lib/elf_x86_64_efi.lds \

@@ -1,0 +1,203 @@
+# Runs the system tests' scenarios in the emulators, several at a time, each once for all its tests.
+"""Options: --accel bochs,tcg names the emulators, --jobs N how many run at a time.
+
+What a machine said is kept in build/system/EMULATOR-SCENARIO.{console,debug,stderr}.
+"""
+
+import concurrent.futures
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+from scenarios import SCENARIOS  # noqa: E402  pylint: disable=wrong-import-position
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build"
+RECORDS = BUILD / "system"
+# Seconds; generous, as CI runners are slow and several emulators run at a time.
+TIMEOUTS = {"bochs": 900, "tcg": 300, "kvm": 120}
+
+
+class Outcome:
+    """How a run ended and what was said: status, console, errors (launch's stderr), debug."""
+
+    def __init__(self, status, console, errors, debug, seconds):
+        self.status = status
+        self.console = console
+        self.errors = errors
+        self.debug = debug
+        self.seconds = seconds
+
+    def must_say(self, pattern):
+        """The match of a regular expression on the console; fails if there is none."""
+        found = re.search(pattern, self.console, re.MULTILINE)
+        if found is None:
+            pytest.fail(f"the console lacks: {pattern}\n{self}", pytrace=False)
+        return found
+
+    def must_not_say(self, pattern):
+        found = re.search(pattern, self.console, re.MULTILINE)
+        if found is not None:
+            pytest.fail(f"the console has: {found[0]}\n{self}", pytrace=False)
+
+    def must_end(self, status):
+        """Fails unless the run had the exit status, and told it on the debug port."""
+        told = re.findall(r"^seedvisor-result: (\d)\r?$", self.debug, re.MULTILINE)
+        if self.status != status or told != [str(status)]:
+            pytest.fail(f"expected the exit status {status}, got {self.status}; on the debug port"
+                        f" {told}\n{self}", pytrace=False)
+
+    def tail(self):
+        """The end of it all, for a failed test's report."""
+        return "\n".join(self.console.splitlines()[-40:]) + "\n" + self.errors
+
+    def __repr__(self):
+        return f"<status {self.status} after {self.seconds:.0f} s>\n{self.tail()}"
+
+
+def make_image(path, configuration=None, files=(), efi=None):
+    """Makes a disk image; the configuration is a text, or None for none."""
+    command = [ROOT / "tools/mkimage", "-o", path, "-e", efi or BUILD / "seedvisor.efi"]
+    if configuration is None:
+        command.append("--no-config")
+    else:
+        text = path.with_suffix(".conf")
+        text.write_text(configuration, encoding="utf-8")
+        command += ["-c", text]
+    subprocess.run(command + list(files), check=True)
+    return path
+
+
+def start_launch(image, *options, **streams):
+    """Starts tools/launch on an image; streams are subprocess.Popen's."""
+    return subprocess.Popen([ROOT / "tools/launch", *options, image], **streams)
+
+
+def talk(process, reply):
+    """Reads the console to its end; answers reply[0] with reply[1] when it appears."""
+    console = b""
+    while data := os.read(process.stdout.fileno(), 65536):
+        console += data
+        if reply and reply[0].encode() in console:
+            process.stdin.write(reply[1].encode())
+            process.stdin.flush()
+            reply = None
+    return console
+
+
+def run_launch(image, *options, record=None, reply=None):
+    """Runs an image to its end and returns its Outcome."""
+    record = record or image.with_suffix("")
+    debug = record.with_suffix(".debug")
+    begin = time.monotonic()
+    if reply:
+        options += ("--input",)
+    with open(record.with_suffix(".stderr"), "w+b") as errors:
+        with start_launch(image, "--debug-log", debug, *options, stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, stderr=errors) as process:
+            console = talk(process, reply)
+        errors.seek(0)
+        error_text = errors.read()
+    record.with_suffix(".console").write_bytes(console)
+    return Outcome(process.returncode,
+                   console.decode(errors="replace").replace("\r", ""),
+                   error_text.decode(errors="replace"),
+                   debug.read_text(errors="replace") if debug.exists() else "",
+                   time.monotonic() - begin)
+
+
+def run_scenario(name, accel):
+    """Makes the scenario's image and runs it."""
+    scenario = SCENARIOS[name]
+    record = RECORDS / f"{accel}-{name}"
+    image = record.with_suffix(".img")
+    try:
+        make_image(image, scenario.text(), [BUILD / file for file in scenario.files])
+        options = ["--accel", accel, "--timeout", str(TIMEOUTS[accel]), "--memory",
+                   str(scenario.memory)]
+        if accel in scenario.cpu:
+            options += ["--cpu", scenario.cpu[accel]]
+        return run_launch(image, *options, record=record, reply=scenario.reply)
+    finally:
+        image.unlink(missing_ok=True)
+
+
+class Farm:
+    """Runs scenarios in the background, in the order they were asked for, each once."""
+
+    def __init__(self, jobs):
+        self.pool = concurrent.futures.ThreadPoolExecutor(jobs)
+        self.futures = {}
+
+    def submit(self, name, accel):
+        key = (name, accel)
+        if key not in self.futures:
+            self.futures[key] = self.pool.submit(run_scenario, name, accel)
+        return self.futures[key]
+
+    def close(self):
+        self.pool.shutdown(wait=True, cancel_futures=True)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--accel", default="bochs,tcg", help="emulators, separated by commas")
+    parser.addoption("--jobs", type=int, default=os.cpu_count(), help="emulators at a time")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "scenario(*names): the scenarios that the test looks at")
+    RECORDS.mkdir(parents=True, exist_ok=True)
+    config.farm = Farm(config.getoption("--jobs"))
+
+
+def pytest_unconfigure(config):
+    config.farm.close()
+
+
+def accels_of(config, names):
+    """The emulators, of those asked for, that can run all the scenarios named."""
+    wanted = config.getoption("--accel").split(",")
+    return [accel for accel in wanted if all(accel in SCENARIOS[name].accels for name in names)]
+
+
+def pytest_generate_tests(metafunc):
+    marker = metafunc.definition.get_closest_marker("scenario")
+    if marker:
+        metafunc.parametrize("accel", accels_of(metafunc.config, marker.args))
+
+
+def pytest_collection_modifyitems(config, items):
+    """Drops the tests that none of the emulators asked for can run."""
+    impossible = [item for item in items if item.get_closest_marker("scenario")
+                  and not isinstance(item.callspec.params["accel"], str)]
+    items[:] = [item for item in items if item not in impossible]
+    config.hook.pytest_deselected(items=impossible)
+
+
+def pytest_collection_finish(session):
+    if session.config.getoption("collectonly"):
+        return
+    for item in session.items:
+        marker = item.get_closest_marker("scenario")
+        if marker:
+            for name in marker.args:
+                session.config.farm.submit(name, item.callspec.params["accel"])
+
+
+@pytest.fixture
+def outcomes(request, accel):
+    """The Outcome of each scenario that the test's marker names, in that order."""
+    names = request.node.get_closest_marker("scenario").args
+    return [request.config.farm.submit(name, accel).result() for name in names]
+
+
+@pytest.fixture
+def outcome(outcomes):
+    """The Outcome of the one scenario that the test's marker names."""
+    return outcomes[0]

@@ -1,0 +1,67 @@
+# The system tests' scenarios: which configuration, files and machine each run has.
+import dataclasses
+import time
+
+KERNEL = "guest/vmlinuz"
+INITRAMFS = "guest/initramfs.cpio"
+LINUX = (KERNEL, INITRAMFS)
+ALL = ("bochs", "tcg", "kvm")
+
+# quiet and cryptomgr.notests: an emulator's time goes into console output and into the kernel's
+# tests of its cryptography otherwise. The demonstration runs without them.
+CMDLINE = "console=ttyS0 panic=-1 quiet cryptomgr.notests"
+
+
+def linux(test, words="", host="", **keys):
+    """A configuration with one Linux guest that runs a test of its initramfs."""
+    values = {"kernel": "/vmlinuz", "initrd": "/initramfs.cpio", "memory": "256M", "vcpus": "1",
+              "cmdline": f"{CMDLINE} seedvisor.test={test} {words}".strip()}
+    values.update({key: str(value) for key, value in keys.items()})
+    section = f"[host]\n{host}\n\n" if host else ""
+    return section + "[guest linux]\n" + "".join(
+        f"{key} = {value}\n" for key, value in values.items())
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    """One run: configuration is a text, a function that makes it, or None for no file at all."""
+
+    configuration: object
+    files: tuple = LINUX  # below build/
+    accels: tuple = ALL
+    cpu: dict = dataclasses.field(default_factory=dict)  # emulator: CPU model
+    memory: int = 512  # MiB of the machine
+    reply: tuple = None  # (what the console shows, what is then typed)
+
+    def text(self):
+        return self.configuration() if callable(self.configuration) else self.configuration
+
+
+def demo():
+    with open("guest-tests/linux/demo.conf", encoding="utf-8") as file:
+        return file.read()
+
+
+SCENARIOS = {
+    # Guests that end well.
+    "check": Scenario(lambda: linux("check", f"seedvisor.date={int(time.time())}")),
+    "reboot": Scenario(linux("reboot")),
+    "input": Scenario(linux("input"), reply=("type a line", "hello guest\r")),
+    "demo": Scenario(demo),
+    # Guests that fail.
+    "triple-fault": Scenario(linux("crash=triple", "reboot=t")),
+    "unmapped": Scenario(linux("crash=unmapped")),
+    # The hypervisor fails.
+    "panic": Scenario(linux("poweroff", host="debug.panic_after_exits = 3000")),
+    # Refusals: nothing of Linux is needed, or only its name.
+    "no-virtualization": Scenario(
+        linux("poweroff"), accels=("bochs", "tcg"),
+        cpu={"bochs": "p4_prescott_celeron_336", "tcg": "max,-svm"}),
+    "no-rdseed": Scenario(linux("poweroff"), accels=("bochs",),
+                          cpu={"bochs": "corei7_haswell_4770"}),
+    "no-configuration": Scenario(None, files=()),
+    "wrong-path": Scenario(linux("poweroff", kernel="/boot/nowhere"), files=()),
+    "no-bzimage": Scenario(linux("poweroff", kernel="/initramfs.cpio"), files=(INITRAMFS,)),
+    "no-memory": Scenario(linux("poweroff", memory="2G")),
+    "mistakes": Scenario("[guest linux]\nkernal = /vmlinuz\nmemory = lots\n", files=()),
+}
