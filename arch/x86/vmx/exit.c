@@ -4,46 +4,73 @@
 #include "arch/x86/vmx/vmcs.h"
 #include "vmm/vm.h"
 
-#define REASON_EXCEPTION        0
-#define REASON_CR_ACCESS        28
-#define REASON_IO               30
-#define REASON_READ_MSR         31
-#define REASON_WRITE_MSR        32
-#define REASON_EOI              45
-#define REASON_EPT_VIOLATION    48
-#define REASON_EPT_MISCONFIGURED 49
-#define REASON_XSETBV           55
-#define REASONS                 70
-#define REASON_ENTRY_FAILED     (1U << 31)
+#define REASON_EXCEPTION     0
+#define REASON_CR_ACCESS     28
+#define REASON_IO            30
+#define REASON_READ_MSR      31
+#define REASON_WRITE_MSR     32
+#define REASON_EOI           45
+#define REASON_EPT_VIOLATION 48
+#define REASON_XSETBV        55
+#define REASON_APIC_WRITE    56
+#define REASONS              70
+#define REASON_ENTRY_FAILED  (1U << 31)
+
+#define DR7_GENERAL_DETECT        (1ULL << 13)
+#define PENDING_DEBUG_SINGLE_STEP (1ULL << 14)
+#define CS_RIGHTS_LONG            (1ULL << 13)
 
 /* Reasons that need no more than their kind. What is not here was never asked for. */
 static const uint8_t kinds[REASONS] = {
-    [1] = EXIT_HOST_INTERRUPT + 1,
-    [2] = EXIT_SHUTDOWN + 1,
-    [7] = EXIT_INTERRUPT_WINDOW + 1,
-    [8] = EXIT_INTERRUPT_WINDOW + 1, /* the NMI window */
-    [10] = EXIT_CPUID + 1,
-    [12] = EXIT_HALT + 1,
-    [13] = EXIT_FLUSH + 1,        /* INVD */
-    [15] = EXIT_INSTRUCTION + 1,  /* RDPMC */
-    [18] = EXIT_INSTRUCTION + 1,  /* VMCALL, then the other VMX instructions */
-    [19] = EXIT_INSTRUCTION + 1,
-    [20] = EXIT_INSTRUCTION + 1,
-    [21] = EXIT_INSTRUCTION + 1,
-    [22] = EXIT_INSTRUCTION + 1,
-    [23] = EXIT_INSTRUCTION + 1,
-    [24] = EXIT_INSTRUCTION + 1,
-    [25] = EXIT_INSTRUCTION + 1,
-    [26] = EXIT_INSTRUCTION + 1,
-    [27] = EXIT_INSTRUCTION + 1,
-    [36] = EXIT_INSTRUCTION + 1,  /* MWAIT */
-    [39] = EXIT_INSTRUCTION + 1,  /* MONITOR */
-    [50] = EXIT_INSTRUCTION + 1,  /* INVEPT */
-    [53] = EXIT_INSTRUCTION + 1,  /* INVVPID */
-    [54] = EXIT_FLUSH + 1,        /* WBINVD */
+    [1] = EXIT_HOST_INTERRUPT + 1,   /* external interrupt */
+    [2] = EXIT_SHUTDOWN + 1,         /* triple fault */
+    [7] = EXIT_INTERRUPT_WINDOW + 1, /* interrupt window */
+    [8] = EXIT_INTERRUPT_WINDOW + 1, /* NMI window */
+    [10] = EXIT_CPUID + 1,           /* CPUID */
+    [12] = EXIT_HALT + 1,            /* HLT */
+    [13] = EXIT_FLUSH + 1,           /* INVD */
+    [15] = EXIT_INSTRUCTION + 1,     /* RDPMC */
+    [18] = EXIT_INSTRUCTION + 1,     /* VMCALL */
+    [19] = EXIT_INSTRUCTION + 1,     /* VMCLEAR */
+    [20] = EXIT_INSTRUCTION + 1,     /* VMLAUNCH */
+    [21] = EXIT_INSTRUCTION + 1,     /* VMPTRLD */
+    [22] = EXIT_INSTRUCTION + 1,     /* VMPTRST */
+    [23] = EXIT_INSTRUCTION + 1,     /* VMREAD */
+    [24] = EXIT_INSTRUCTION + 1,     /* VMRESUME */
+    [25] = EXIT_INSTRUCTION + 1,     /* VMWRITE */
+    [26] = EXIT_INSTRUCTION + 1,     /* VMXOFF */
+    [27] = EXIT_INSTRUCTION + 1,     /* VMXON */
+    [36] = EXIT_INSTRUCTION + 1,     /* MWAIT */
+    [39] = EXIT_INSTRUCTION + 1,     /* MONITOR */
+    [50] = EXIT_INSTRUCTION + 1,     /* INVEPT */
+    [53] = EXIT_INSTRUCTION + 1,     /* INVVPID */
+    [54] = EXIT_FLUSH + 1,           /* WBINVD */
 };
 
-static void translate_exception(struct vm_exit *exit)
+/*
+ * What the processor would have done on its way into the guest's handler, and what the entry that
+ * injects the exception insists on.
+ */
+static void complete_debug_exception(struct vcpu *vcpu, uint32_t event)
+{
+    const uint64_t shadows = INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS;
+
+    /* The exit leaves DR6 alone; its bits are in the qualification (SDM Vol. 3C, 28.2.1). */
+    vmx_write_dr6((vmx_read_dr6() & ~0xfULL) | vmcs_read(VMCS_EXIT_QUALIFICATION));
+    vmcs_write(VMCS_GUEST_DR7, vmcs_read(VMCS_GUEST_DR7) & ~DR7_GENERAL_DETECT);
+    if ((event & EVENT_TYPE_MASK) == EVENT_TYPE_INT1) {
+        /* A trap, but RIP is still at the INT1 (SDM Vol. 3C, 28.3.3). */
+        vcpu->vm->virtualization->skip(vcpu, (unsigned)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
+    }
+    if ((vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & shadows) != 0 &&
+        (vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF) != 0) {
+        /* A check at entry that any program of the guest could make fail (27.3.1.5). */
+        vmcs_write(VMCS_GUEST_PENDING_DEBUG,
+                   vmcs_read(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_SINGLE_STEP);
+    }
+}
+
+static void translate_exception(struct vcpu *vcpu, struct vm_exit *exit)
 {
     uint32_t event = (uint32_t)vmcs_read(VMCS_EXIT_EVENT);
 
@@ -53,16 +80,26 @@ static void translate_exception(struct vm_exit *exit)
         return;
     }
     exit->kind = EXIT_EXCEPTION;
-    exit->exception.vector = EVENT_VECTOR(event);
-    exit->exception.has_error_code = (event & EVENT_HAS_ERROR_CODE) != 0;
+    exit->exception = (struct exit_exception){
+        .vector = EVENT_VECTOR(event),
+        .has_error_code = (event & EVENT_HAS_ERROR_CODE) != 0,
+    };
     if (exit->exception.has_error_code) {
         exit->exception.error_code = (uint32_t)vmcs_read(VMCS_EXIT_ERROR_CODE);
     }
     if (exit->exception.vector == VECTOR_DEBUG) {
-        /* The exit leaves DR6 alone; its bits are in the qualification (SDM Vol. 3C, 28.2.1). */
-        vmx_write_dr6((vmx_read_dr6() & ~0xfULL) | vmcs_read(VMCS_EXIT_QUALIFICATION));
-        vmcs_write(VMCS_GUEST_DR7, vmcs_read(VMCS_GUEST_DR7) & ~(1ULL << 13)); /* GD */
+        complete_debug_exception(vcpu, event);
     }
+}
+
+/* Outside 64-bit mode the upper halves of registers mean nothing (SDM Vol. 1, 3.4.1.1). */
+static uint64_t operand(struct vcpu *vcpu, unsigned number)
+{
+    uint64_t value = vcpu_general_register(vcpu, (enum general_register)number);
+    uint64_t rights = vmcs_read(vmcs_field_after(VMCS_GUEST_ES_RIGHTS, SEGMENT_CS));
+    bool is_64_bit = (vmcs_read(VMCS_GUEST_EFER) & EFER_LMA) != 0 && (rights & CS_RIGHTS_LONG) != 0;
+
+    return is_64_bit ? value : (uint32_t)value;
 }
 
 /* SDM Vol. 3C, table 28-3. Only MOV to CR, CLTS and LMSW can exit: we trap no reads, and no CR3. */
@@ -78,11 +115,9 @@ static void translate_control_register(struct vcpu *vcpu, struct vm_exit *exit)
     } else if (access == 3) { /* LMSW: bits 0-3, of which PE can only be set */
         uint64_t old = vcpu_get(vcpu, REGISTER_CR0);
 
-        exit->control_register.value =
-            (old & ~0xeULL) | (qualification >> 16 & 0xf) | (old & CR0_PE);
+        exit->control_register.value = (old & ~0xeULL) | (qualification >> 16 & 0xf);
     } else {
-        exit->control_register.value =
-            vcpu_general_register(vcpu, (enum general_register)(qualification >> 8 & 0xf));
+        exit->control_register.value = operand(vcpu, qualification >> 8 & 0xf);
     }
 }
 
@@ -158,7 +193,7 @@ static void translate_reason(struct vcpu *vcpu, struct vm_exit *exit, uint32_t r
 {
     switch (reason) {
     case REASON_EXCEPTION:
-        translate_exception(exit);
+        translate_exception(vcpu, exit);
         return;
     case REASON_CR_ACCESS:
         translate_control_register(vcpu, exit);
@@ -171,6 +206,11 @@ static void translate_reason(struct vcpu *vcpu, struct vm_exit *exit, uint32_t r
         return;
     case REASON_WRITE_MSR:
         translate_msr(vcpu, exit, EXIT_MSR_WRITE);
+        return;
+    case REASON_APIC_WRITE:
+        /* The one x2APIC write that the hardware leaves to us: a self-IPI of an illegal vector. */
+        translate_msr(vcpu, exit, EXIT_MSR_WRITE);
+        exit->instruction_length = 0; /* RIP is behind it (SDM Vol. 3C, 30.5) */
         return;
     case REASON_XSETBV:
         translate_msr(vcpu, exit, EXIT_XSETBV);

@@ -98,15 +98,16 @@ enum vmcs_field {
 };
 
 /* VM-entry, VM-exit and IDT-vectoring event fields (SDM Vol. 3C, 25.8.3 and 25.9.2). */
-#define EVENT_VALID            (1U << 31)
-#define EVENT_NMI_UNBLOCKED    (1U << 12) /* exits only: IRET had unblocked NMIs */
-#define EVENT_HAS_ERROR_CODE   (1U << 11)
-#define EVENT_TYPE_MASK        (7U << 8)
-#define EVENT_TYPE_INTERRUPT   (0U << 8)
-#define EVENT_TYPE_NMI         (2U << 8)
-#define EVENT_TYPE_EXCEPTION   (3U << 8)
-#define EVENT_TYPE_SOFTWARE    (4U << 8) /* this and the types above it have a length */
-#define EVENT_VECTOR(event)    ((uint8_t)(event))
+#define EVENT_VALID          (1U << 31)
+#define EVENT_NMI_UNBLOCKED  (1U << 12) /* exits only: IRET had unblocked NMIs */
+#define EVENT_HAS_ERROR_CODE (1U << 11)
+#define EVENT_TYPE_MASK      (7U << 8)
+#define EVENT_TYPE_INTERRUPT (0U << 8)
+#define EVENT_TYPE_NMI       (2U << 8)
+#define EVENT_TYPE_EXCEPTION (3U << 8)
+#define EVENT_TYPE_SOFTWARE  (4U << 8) /* this and the types above it have a length */
+#define EVENT_TYPE_INT1      (5U << 8)
+#define EVENT_VECTOR(event)  ((uint8_t)(event))
 
 /* Guest interruptibility state (SDM Vol. 3C, table 25-3). */
 #define INTERRUPTIBILITY_STI    (1U << 0)
