@@ -3,8 +3,8 @@
 
 #include <stddef.h>
 
-bool bus_add(struct bus *bus, uint64_t base, uint64_t size,
-             const struct bus_operations *operations, void *device)
+bool bus_add(struct bus *bus, uint64_t base, uint64_t size, const struct bus_operations *operations,
+             void *device)
 {
     if (bus->count == BUS_RANGES || size == 0 || base + size < base) {
         return false;

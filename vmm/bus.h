@@ -29,8 +29,8 @@ struct bus {
 };
 
 /* Claims [base, base + size) for a device. False if full, empty, wrapping or overlapping. */
-bool bus_add(struct bus *bus, uint64_t base, uint64_t size,
-             const struct bus_operations *operations, void *device);
+bool bus_add(struct bus *bus, uint64_t base, uint64_t size, const struct bus_operations *operations,
+             void *device);
 
 /*
  * One access. False if no device claims all of it: the caller answers as its machine would (all

@@ -46,7 +46,7 @@ static void wait(struct vcpu *vcpu)
 {
     uint64_t start = host_ticks();
 
-    while (vcpu->vm->state == VM_RUNNING) {
+    while (vm_running(vcpu->vm)) {
         arch_vcpu_advance(vcpu, host_ticks());
         if (arch_vcpu_wakes(vcpu)) {
             break;
@@ -101,9 +101,13 @@ void vcpu_run(struct vcpu *vcpu, uint64_t panic_after_exits)
     struct vm *vm = vcpu->vm;
 
     vcpu->last_exit_ticks = host_ticks();
-    while (vm->state == VM_RUNNING) {
+    while (vm_running(vm)) {
         struct vm_exit exit = {.kind = EXIT_UNEXPECTED};
 
+        if (!arch_vcpu_ready(vcpu)) {
+            wait(vcpu);
+            continue;
+        }
         arch_vcpu_advance(vcpu, host_ticks());
         arch_vcpu_deliver(vcpu);
         host_timer_arm(arch_vcpu_deadline(vcpu));

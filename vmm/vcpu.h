@@ -44,10 +44,10 @@ struct vcpu_statistics {
 struct vcpu {
     /* Saved at each exit and loaded at each entry; first, for the entry code's sake. */
     uint64_t general[GENERAL_REGISTERS];
-    struct vm *vm;               /* whose it is */
-    unsigned index;              /* within its VM; 0 is the one that boots */
-    unsigned cpu;                /* index of its home CPU */
-    struct arch_vcpu *arch;      /* local APIC and the like; owned by the VM */
+    struct vm *vm;                /* whose it is */
+    unsigned index;               /* within its VM; 0 is the one that boots */
+    unsigned cpu;                 /* index of its home CPU */
+    struct arch_vcpu *arch;       /* local APIC and the like; owned by the VM */
     struct backend_vcpu *backend; /* VMCS or VMCB; owned by the VM */
     struct vcpu_statistics statistics;
     struct trace trace;

@@ -94,6 +94,12 @@ struct virtualization {
     /* Puts a vCPU at its start, whatever it did before. */
     void (*vcpu_start)(struct vcpu *vcpu, const struct vcpu_start *start);
 
+    /*
+     * Puts a vCPU where a start-up interrupt with `vector` starts it: real mode, at page `vector`
+     * (SDM Vol. 3A, 9.4.4).
+     */
+    void (*vcpu_start_up)(struct vcpu *vcpu, uint8_t vector);
+
     /* Runs the guest until its next exit, and says why in `exit`. */
     void (*run)(struct vcpu *vcpu, struct vm_exit *exit);
 

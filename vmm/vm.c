@@ -4,18 +4,23 @@
 #include <stdarg.h>
 
 #include "vmm/format.h"
+#include "vmm/host.h"
 
 void vm_end(struct vm *vm, enum vm_state state, const char *reason, ...)
 {
     va_list arguments;
 
-    if (vm->state != VM_RUNNING) {
+    /* Two vCPUs may come here at once: the first one's reason stands. */
+    if (__atomic_test_and_set(&vm->ending, __ATOMIC_ACQ_REL)) {
         return;
     }
-    vm->state = state;
     va_start(arguments, reason);
     format_list(vm->end_reason, sizeof(vm->end_reason), reason, arguments);
     va_end(arguments);
+    __atomic_store_n(&vm->state, state, __ATOMIC_RELEASE);
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        host_kick(vm->vcpus[i].cpu);
+    }
 }
 
 uint64_t vcpu_get(struct vcpu *vcpu, enum vcpu_register name)

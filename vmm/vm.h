@@ -21,7 +21,7 @@ enum vm_state {
 };
 
 struct vm {
-    const char *name;  /* from the configuration */
+    const char *name; /* from the configuration */
     const struct virtualization *virtualization;
     struct guest_memory memory;
     struct bus mmio;
@@ -30,11 +30,19 @@ struct vm {
     unsigned vcpu_count;
     struct arch_vm *arch;       /* interrupt controllers and devices */
     struct backend_vm *backend; /* nested page tables and permission maps */
-    enum vm_state state;
-    char end_reason[96]; /* why it is not running any more */
+    enum vm_state state;        /* atomic: any vCPU may end the VM */
+    bool ending;                /* atomic: somebody has begun to */
+    char end_reason[96];        /* why it is not running any more */
 };
 
-/* Ends a VM, once: a later reason does not replace the first. `reason` is a printf format. */
+/* Whether it still runs. */
+static inline bool vm_running(const struct vm *vm)
+{
+    return __atomic_load_n(&vm->state, __ATOMIC_ACQUIRE) == VM_RUNNING;
+}
+
+/* Ends a VM, once: a later reason does not replace the first. Its vCPUs are kicked to see it.
+ * `reason` is a printf format. */
 void vm_end(struct vm *vm, enum vm_state state, const char *reason, ...)
     __attribute__((format(printf, 3, 4)));
 

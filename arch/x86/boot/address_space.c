@@ -18,9 +18,9 @@
 #define MAP_CONSTANTS (HOST_PRESENT | HOST_ACCESSED | HOST_NO_EXECUTE)
 #define MAP_DATA      (MAP_CONSTANTS | HOST_WRITABLE | HOST_DIRTY)
 
-#define CPUID_7_EBX_SMEP (1U << 7)
-#define CPUID_7_EBX_SMAP (1U << 20)
-#define CPUID_7_ECX_UMIP (1U << 2)
+#define CPUID_7_EBX_SMEP  (1U << 7)
+#define CPUID_7_EBX_SMAP  (1U << 20)
+#define CPUID_7_ECX_UMIP  (1U << 2)
 #define CPUID_1_ECX_XSAVE (1U << 26)
 
 /* The linker script's marks; all page-aligned. */
@@ -65,7 +65,7 @@ static bool map_around_guards(struct page_table *table, const struct host *host,
                               const struct firmware_range *range, struct arena *arena)
 {
     uint64_t end = range->base + range->size;
-    uint64_t flags = range->writable ? MAP_DATA : MAP_CONSTANTS;
+    uint64_t flags = range->use == FIRMWARE_CODE ? MAP_CODE : MAP_DATA;
 
     for (uint64_t from = range->base; from < end;) {
         uint64_t guard = next_guard(host, from, end);
@@ -121,5 +121,8 @@ void address_space_load(const struct page_table *table)
     write_msr(MSR_PAT, PAT_RESET);
     write_cr3((uintptr_t)table->root);
     write_cr4(cr4);
+    if ((cr4 & CR4_OSXSAVE) != 0) {
+        write_xcr0(1); /* as a guest finds it at reset: x87 only */
+    }
     write_cr0(CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG);
 }

@@ -4,6 +4,7 @@
 #include <efi.h>
 #include <string.h>
 
+#include "arch/x86/cpu/apic.h"
 #include "arch/x86/cpu/page_table.h"
 
 #define READ_CHUNK 0x100000U /* one MiB at a time: some firmware fails on large reads */
@@ -65,7 +66,12 @@ bool firmware_console_is_serial(void)
     return false;
 }
 
-void *firmware_allocate(uint64_t size, uint64_t alignment, bool writable)
+static void keep_range(uint64_t base, uint64_t pages, enum firmware_use use)
+{
+    ranges[range_count++] = (struct firmware_range){base, pages * PAGE_SIZE, use};
+}
+
+void *firmware_allocate(uint64_t size, uint64_t alignment)
 {
     uint64_t pages = (size + PAGE_SIZE - 1) / PAGE_SIZE;
     uint64_t spare = alignment / PAGE_SIZE - 1;
@@ -87,8 +93,78 @@ void *firmware_allocate(uint64_t size, uint64_t alignment, bool writable)
     if (behind > 0) {
         boot->FreePages(base + pages * PAGE_SIZE, behind);
     }
-    ranges[range_count++] = (struct firmware_range){base, pages * PAGE_SIZE, writable};
+    keep_range(base, pages, FIRMWARE_DATA);
     return (void *)(uintptr_t)base;
+}
+
+static void *allocate_below(uint64_t size, uint64_t limit, enum firmware_use use)
+{
+    uint64_t pages = (size + PAGE_SIZE - 1) / PAGE_SIZE;
+    EFI_PHYSICAL_ADDRESS address = limit - 1;
+    EFI_MEMORY_TYPE type = use == FIRMWARE_CODE ? EfiLoaderCode : EfiLoaderData;
+
+    if (range_count == FIRMWARE_RANGES ||
+        boot->AllocatePages(AllocateMaxAddress, type, pages, &address) != EFI_SUCCESS) {
+        return NULL;
+    }
+    keep_range(address, pages, use);
+    return (void *)(uintptr_t)address;
+}
+
+void *firmware_allocate_below(uint64_t size, uint64_t limit)
+{
+    return allocate_below(size, limit, FIRMWARE_DATA);
+}
+
+void *firmware_allocate_code_below(uint64_t size, uint64_t limit)
+{
+    return allocate_below(size, limit, FIRMWARE_CODE);
+}
+
+/* PI 1.8, Vol. 2, 13.4; gnu-efi does not have it. What we do not call is not spelt out. */
+struct mp_services {
+    EFI_STATUS(EFIAPI *get_number)(struct mp_services *self, UINTN *all, UINTN *enabled);
+    EFI_STATUS(EFIAPI *get_info)(struct mp_services *self, UINTN index, void *info);
+};
+
+struct processor_info {
+    UINT64 id; /* the APIC ID */
+    UINT32 status;
+    UINT32 location[9]; /* the longer form of later versions */
+};
+
+#define PROCESSOR_IS_BSP  (1U << 0)
+#define PROCESSOR_ENABLED (1U << 1)
+#define PROCESSOR_HEALTHY (1U << 2)
+
+unsigned firmware_find_cpus(uint32_t *ids, unsigned capacity)
+{
+    static EFI_GUID mp_services_guid = {
+        0x3fdda605, 0xa76e, 0x4f46, {0xad, 0x29, 0x12, 0xf4, 0x53, 0x1b, 0x3d, 0x08}};
+    struct mp_services *services = NULL;
+    UINTN all = 0;
+    UINTN enabled = 0;
+    unsigned count = 1;
+
+    ids[0] = apic_id();
+    if (boot->LocateProtocol(&mp_services_guid, NULL, (void **)&services) != EFI_SUCCESS ||
+        services->get_number(services, &all, &enabled) != EFI_SUCCESS) {
+        return count;
+    }
+    for (UINTN i = 0; i < all; i++) {
+        const UINT32 wanted = PROCESSOR_ENABLED | PROCESSOR_HEALTHY;
+        struct processor_info info = {0};
+
+        if (services->get_info(services, i, &info) != EFI_SUCCESS ||
+            (info.status & (wanted | PROCESSOR_IS_BSP)) != wanted) {
+            continue;
+        }
+        if (count < capacity) {
+            ids[count] = (uint32_t)info.id;
+        }
+        count++;
+    }
+    return count;
 }
 
 const struct firmware_range *firmware_ranges(unsigned *count)
@@ -141,9 +217,8 @@ static EFI_LOADED_IMAGE *loaded_image(void)
 {
     EFI_LOADED_IMAGE *loaded = NULL;
 
-    return boot->HandleProtocol(image, &loaded_image_guid, (void **)&loaded) == EFI_SUCCESS
-               ? loaded
-               : NULL;
+    return boot->HandleProtocol(image, &loaded_image_guid, (void **)&loaded) == EFI_SUCCESS ? loaded
+                                                                                            : NULL;
 }
 
 static EFI_FILE_HANDLE open_volume(void)
@@ -183,7 +258,7 @@ static enum file_status read_open_file(EFI_FILE_HANDLE file, void **data, uint64
     if (*size == 0) {
         return FILE_FAILED;
     }
-    *data = firmware_allocate(*size, PAGE_SIZE, true);
+    *data = firmware_allocate(*size, PAGE_SIZE);
     if (*data == NULL) {
         return FILE_NO_MEMORY;
     }

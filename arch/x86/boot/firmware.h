@@ -6,11 +6,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What a piece of memory is for, and so how it is mapped. */
+enum firmware_use { FIRMWARE_DATA, FIRMWARE_CODE };
+
 /* A piece of memory taken from the firmware, to be mapped in our own page tables too. */
 struct firmware_range {
     uint64_t base;
     uint64_t size; /* bytes, a multiple of 4 KiB */
-    bool writable;
+    enum firmware_use use;
 };
 
 #define FIRMWARE_RANGES 80
@@ -28,13 +31,24 @@ bool firmware_console_is_serial(void);
  * `size` bytes, zeroed only by chance, aligned to `alignment` (a power of two, at least 4 KiB). The
  * range is kept in the list of ranges. NULL if the firmware has no such piece.
  */
-void *firmware_allocate(uint64_t size, uint64_t alignment, bool writable);
+void *firmware_allocate(uint64_t size, uint64_t alignment);
+
+/* The same, page-aligned and ending below `limit`: for data, or for code copied there. */
+void *firmware_allocate_below(uint64_t size, uint64_t limit);
+void *firmware_allocate_code_below(uint64_t size, uint64_t limit);
 
 /* The ranges taken so far, *count of them. */
 const struct firmware_range *firmware_ranges(unsigned *count);
 
 /* Memory that the firmware could still give, in bytes. */
 uint64_t firmware_free_memory(void);
+
+/*
+ * Puts the APIC IDs of the usable CPUs into `ids`, at most `capacity`, the one that runs this
+ * first; returns how many there are, which may be more. By the MP services protocol (PI 1.8, Vol.
+ * 2, 13.4); without it there is one CPU.
+ */
+unsigned firmware_find_cpus(uint32_t *ids, unsigned capacity);
 
 /* Why a file could not be read. */
 enum file_status { FILE_READ, FILE_NO_VOLUME, FILE_NOT_FOUND, FILE_NO_MEMORY, FILE_FAILED };

@@ -38,10 +38,10 @@ static bool add_region(struct guest *guest, uint64_t gpa, uint64_t size)
     void *memory = NULL;
 
     if (size >= PAGE_SIZE_1G) {
-        memory = firmware_allocate(size, PAGE_SIZE_1G, true);
+        memory = firmware_allocate(size, PAGE_SIZE_1G);
     }
     if (memory == NULL) {
-        memory = firmware_allocate(size, PAGE_SIZE_2M, true);
+        memory = firmware_allocate(size, PAGE_SIZE_2M);
     }
     if (memory == NULL) {
         log_line("guest \"%s\": memory = %luM: the machine has no free piece of %lu MiB",

@@ -6,12 +6,14 @@
 #include <stdint.h>
 
 #include "arch/x86/guest/machine.h"
+#include "arch/x86/host/guest_console.h"
 #include "vmm/config.h"
 
 /* One guest, from its section of the configuration to its machine. */
 struct guest {
     const struct config_guest *config;
     struct linux_boot_image image; /* the files, in memory from the firmware */
+    struct guest_console console;
     struct vm vm;
 };
 

@@ -1,13 +1,13 @@
-/* Start: from the firmware's call to the guests' first instruction, and the end of the run. */
+/* Start: from the firmware's call until boot services are left. What follows is in run.c. */
 #include <efi.h>
 #include <string.h>
 
 #include "arch/x86/boot/address_space.h"
+#include "arch/x86/boot/cpus.h"
 #include "arch/x86/boot/firmware.h"
-#include "arch/x86/boot/guests.h"
 #include "arch/x86/boot/preflight.h"
+#include "arch/x86/boot/seedvisor.h"
 #include "arch/x86/boot/tsc.h"
-#include "arch/x86/cpu/apic.h"
 #include "arch/x86/cpu/cpu.h"
 #include "arch/x86/cpu/instructions.h"
 #include "arch/x86/cpu/registers.h"
@@ -19,31 +19,18 @@
 #include "vmm/format.h"
 #include "vmm/log.h"
 #include "vmm/panic.h"
-#include "vmm/run.h"
 
 #define CONFIG_FILE   "seedvisor.conf"
 #define CONFIG_FOLDER "\\EFI\\seedvisor\\"
 
 /* Stacks, page tables and the like, besides what the guests need. */
-#define ARENA_BASE_SIZE (512ULL << 10)
-
-/* Everything of a run, in one piece; made while the firmware still gives memory. */
-struct seedvisor {
-    struct config config;
-    struct guest guests[CONFIG_GUESTS];
-    const struct virtualization *virtualization;
-    struct cpu_policy policy;
-    struct wall_clock clock;
-    struct entropy_core entropy;
-    struct arena arena;
-    struct page_table page_table;
-    struct host host;
-};
+#define ARENA_BASE_SIZE (256ULL << 10)
+#define ARENA_CPU_SIZE  (128ULL << 10)
+#define FOUR_GIGABYTES  (4ULL << 30)
 
 EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system_table);
 
 extern uintptr_t __stack_chk_guard;
-extern const char ImageBase[], image_end[]; /* linker script */
 
 static struct cpuid_registers host_cpuid(uint32_t leaf, uint32_t subleaf)
 {
@@ -86,25 +73,30 @@ static bool read_configuration(struct seedvisor *seedvisor)
     return false;
 }
 
-/* One CPU runs guests so far, and it runs one vCPU. */
-static bool check_cpus(const struct config *config)
+/* Each vCPU needs a CPU of its own. Takes note of the CPUs that will be used. */
+static bool find_cpus(struct seedvisor *seedvisor)
 {
+    unsigned available = firmware_find_cpus(seedvisor->apic_ids, SEEDVISOR_CPUS);
     uint64_t vcpus = 0;
 
-    for (unsigned i = 0; i < config->guest_count; i++) {
-        vcpus += config->guests[i].vcpus;
+    for (unsigned i = 0; i < seedvisor->config.guest_count; i++) {
+        vcpus += seedvisor->config.guests[i].vcpus;
     }
-    if (vcpus > 1) {
-        log_line("the configuration asks for %lu vCPUs; this version runs one guest with one vCPU",
-                 vcpus);
+    if (vcpus > available || vcpus > SEEDVISOR_CPUS) {
+        log_line("missing: CPUs: the guests have %lu vCPUs in all, the machine has %u CPU%s "
+                 "(at most %u are used)",
+                 vcpus, available, available == 1 ? "" : "s", SEEDVISOR_CPUS);
+        log_line(
+            "  to mend it: lower vcpus = or run fewer guests; each vCPU needs a CPU of its own");
         return false;
     }
+    seedvisor->host.cpu_count = (unsigned)vcpus;
     return true;
 }
 
 static struct seedvisor *prepare(void)
 {
-    struct seedvisor *seedvisor = firmware_allocate(sizeof(*seedvisor), PAGE_SIZE, true);
+    struct seedvisor *seedvisor = firmware_allocate(sizeof(*seedvisor), PAGE_SIZE);
 
     if (seedvisor == NULL) {
         log_line("the machine has too little memory for the hypervisor itself");
@@ -115,10 +107,10 @@ static struct seedvisor *prepare(void)
         return NULL;
     }
     seedvisor->virtualization = preflight(&seedvisor->config);
-    if (seedvisor->virtualization == NULL || !check_cpus(&seedvisor->config)) {
+    if (seedvisor->virtualization == NULL || !find_cpus(seedvisor)) {
         return NULL;
     }
-    uint64_t arena_size = ARENA_BASE_SIZE;
+    uint64_t arena_size = ARENA_BASE_SIZE + seedvisor->host.cpu_count * ARENA_CPU_SIZE;
 
     for (unsigned i = 0; i < seedvisor->config.guest_count; i++) {
         arena_size += guest_arena_size(&seedvisor->config.guests[i]);
@@ -126,9 +118,10 @@ static struct seedvisor *prepare(void)
             return NULL;
         }
     }
-    void *memory = firmware_allocate(arena_size, PAGE_SIZE, true);
+    /* A CPU that starts can load only a 32-bit CR3, so the page tables must be low. */
+    void *memory = firmware_allocate_below(arena_size, FOUR_GIGABYTES);
 
-    if (memory == NULL) {
+    if (memory == NULL || (seedvisor->host.cpu_count > 1 && !cpus_prepare())) {
         log_line("the machine has too little memory for the hypervisor itself");
         return NULL;
     }
@@ -148,14 +141,17 @@ static bool describe_machine(struct seedvisor *seedvisor)
         return false;
     }
     host->entropy = &seedvisor->entropy;
-    host->cpu_count = 1;
-    host->cpus = arena_allocate(&seedvisor->arena, sizeof(*host->cpus), 64);
-    if (host->cpus == NULL || !cpu_init(&host->cpus[0], 0, apic_id(), &seedvisor->arena)) {
+    host->cpus = arena_allocate(&seedvisor->arena, host->cpu_count * sizeof(*host->cpus), 64);
+    if (host->cpus == NULL) {
         return false;
     }
-    seedvisor->clock = (struct wall_clock){.unix_seconds = firmware_time(),
-                                           .ticks = read_tsc(),
-                                           .frequency = host->tsc_frequency};
+    for (unsigned i = 0; i < host->cpu_count; i++) {
+        if (!cpu_init(&host->cpus[i], i, seedvisor->apic_ids[i], &seedvisor->arena)) {
+            return false;
+        }
+    }
+    seedvisor->clock = (struct wall_clock){
+        .unix_seconds = firmware_time(), .ticks = read_tsc(), .frequency = host->tsc_frequency};
     policy->host = host_cpuid;
     policy->instructions = seedvisor->virtualization->guest_instructions();
     policy->tsc_frequency = host->tsc_frequency;
@@ -163,88 +159,13 @@ static bool describe_machine(struct seedvisor *seedvisor)
         policy->arch_capabilities = read_msr(MSR_ARCH_CAPABILITIES);
     }
     cpu_policy_init(policy);
-    return address_space_build(&seedvisor->page_table, host, &seedvisor->arena);
-}
-
-static bool start_guest(struct seedvisor *seedvisor, struct guest *guest, uint16_t address_space)
-{
-    const struct machine_setup setup = {
-        .name = guest->config->name,
-        .virtualization = seedvisor->virtualization,
-        .policy = &seedvisor->policy,
-        .clock = &seedvisor->clock,
-        .entropy = guest->config->rng == CONFIG_RNG_NONE ? NULL : &seedvisor->entropy,
-        .console = host_console_sink,
-        .vcpus = (unsigned)guest->config->vcpus,
-        .first_address_space = address_space,
-    };
-
-    log_line("guest \"%s\": %lu MiB of memory, %lu vCPU", guest->config->name,
-             guest->config->memory >> 20, guest->config->vcpus);
-    guest_memory_wipe(&guest->vm.memory);
-    return machine_create(&guest->vm, &setup, &seedvisor->arena) &&
-           machine_start(&guest->vm, &guest->image, &seedvisor->entropy, &seedvisor->arena);
-}
-
-static void print_entropy(struct entropy_core *entropy)
-{
-    struct entropy_counters counters = entropy_counters(entropy);
-
-    log_line("entropy: %s tries %lu, failures %lu, longest failure run %lu, health test hits %lu",
-             entropy->source.name, counters.tries, counters.failures, counters.longest_failure_run,
-             counters.health_hits);
-    log_line("entropy: bytes delivered %lu, pool low-water %lu", counters.bytes_delivered,
-             counters.pool_low_water);
-}
-
-static enum run_result finish_guest(struct guest *guest)
-{
-    enum vm_state state = guest->vm.state;
-
-    log_line("guest \"%s\" ended: %s", guest->config->name, guest->vm.end_reason);
-    if (state == VM_CRASHED) {
-        guest->vm.virtualization->dump(&guest->vm.vcpus[0]);
-        trace_print(&guest->vm.vcpus[0].trace);
+    if (!address_space_build(&seedvisor->page_table, host, &seedvisor->arena)) {
+        return false;
     }
-    machine_print_statistics(&guest->vm);
-    guest_memory_wipe(&guest->vm.memory);
-    return state == VM_CRASHED ? RESULT_GUEST_FAILED : RESULT_GOOD;
-}
-
-/* On our own stack, with the firmware gone; the firmware's stack is not in our page tables. */
-static void run(struct seedvisor *seedvisor)
-{
-    struct host *host = &seedvisor->host;
-    struct guest *guest = &seedvisor->guests[0];
-    struct vcpu *vcpu;
-
-    address_space_load(&seedvisor->page_table);
-    apic_mask_legacy();
-    apic_enable();
-    apic_calibrate(host->tsc_frequency);
-    host->cpus[0].armed_deadline = UINT64_MAX;
-    host_init(host);
-    entropy_init(&seedvisor->entropy, &rdseed_source);
-    if (!seedvisor->virtualization->enable(&seedvisor->arena) ||
-        !start_guest(seedvisor, guest, 1)) {
-        power_off(RESULT_NOT_RUN);
+    if (host->cpu_count > 1) {
+        cpus_set_entry(&seedvisor->page_table, seedvisor_enter_cpu);
     }
-    log_line("hypervisor memory: %lu KiB, image %lu KiB", seedvisor->arena.used >> 10,
-             (uint64_t)(image_end - ImageBase) >> 10);
-    arena_seal(&seedvisor->arena);
-    host->console_vm = &guest->vm;
-    vcpu = &guest->vm.vcpus[0];
-    host->cpus[0].vcpu = vcpu;
-    log_line("entering guest \"%s\" at tsc %lu", guest->config->name, read_tsc());
-    vcpu_run(vcpu, seedvisor->config.host.panic_after_exits);
-    host->console_vm = NULL;
-
-    enum run_result result = finish_guest(guest);
-
-    print_entropy(&seedvisor->entropy);
-    seedvisor->virtualization->disable();
-    log_line("all guests have ended: switching off");
-    power_off(result);
+    return true;
 }
 
 /* Leaves the firmware's stack for the CPU's own and never comes back. */
@@ -256,7 +177,7 @@ static _Noreturn void run_on_own_stack(struct seedvisor *seedvisor)
                      "xor %%ebp, %%ebp\n\t"
                      "call *%1"
                      :
-                     : "r"(stack), "r"(run), "D"(seedvisor)
+                     : "r"(stack), "r"(seedvisor_run), "D"(seedvisor)
                      : "memory");
     __builtin_unreachable();
 }
@@ -270,7 +191,6 @@ static _Noreturn void leave_firmware(struct seedvisor *seedvisor)
     interrupts_off();
     console_leave_firmware();
     cpu_build_idt();
-    cpu_load(&seedvisor->host.cpus[0]);
     run_on_own_stack(seedvisor);
 }
 

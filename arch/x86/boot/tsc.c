@@ -5,7 +5,7 @@
 #include "arch/x86/cpu/instructions.h"
 #include "vmm/log.h"
 
-#define LEAF_TSC            0x15U
+#define LEAF_TSC             0x15U
 #define MEASURE_MICROSECONDS 20000U
 
 uint64_t tsc_find_frequency(void)

@@ -168,8 +168,7 @@ void apic_end_of_interrupt(void)
 void apic_send(uint32_t destination, uint32_t command)
 {
     if (x2apic) {
-        write_msr(MSR_X2APIC_FIRST + APIC_COMMAND_LOW / 16,
-                  (uint64_t)destination << 32 | command);
+        write_msr(MSR_X2APIC_FIRST + APIC_COMMAND_LOW / 16, (uint64_t)destination << 32 | command);
         return;
     }
     while ((read_register(APIC_COMMAND_LOW) & COMMAND_PENDING) != 0) {

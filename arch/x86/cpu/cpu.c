@@ -69,8 +69,8 @@ bool cpu_init(struct cpu *cpu, unsigned index, uint32_t apic_id, struct arena *a
     /* Present, 64-bit code; present, writable data; available 64-bit TSS (SDM 3A, 3.4.5, 7.2.3). */
     cpu->gdt[SELECTOR_CODE / 8] = 0x00af9b000000ffffULL;
     cpu->gdt[SELECTOR_DATA / 8] = 0x00cf93000000ffffULL;
-    cpu->gdt[SELECTOR_TASK / 8] = task_limit | (task_base & 0xffffff) << 16 | 0x89ULL << 40 |
-                                  (task_base >> 24 & 0xff) << 56;
+    cpu->gdt[SELECTOR_TASK / 8] =
+        task_limit | (task_base & 0xffffff) << 16 | 0x89ULL << 40 | (task_base >> 24 & 0xff) << 56;
     cpu->gdt[SELECTOR_TASK / 8 + 1] = task_base >> 32;
     return true;
 }

@@ -47,35 +47,35 @@
 #define RFLAGS_RF    (1ULL << 16)
 
 /* SDM Vol. 4, 2.1, and APM Vol. 2, appendix A. */
-#define MSR_TSC                 0x10U
-#define MSR_APIC_BASE           0x1bU
-#define MSR_FEATURE_CONTROL     0x3aU
-#define MSR_SPEC_CTRL           0x48U
-#define MSR_PRED_CMD            0x49U
-#define MSR_MICROCODE_REVISION  0x8bU
-#define MSR_MTRR_CAPABILITIES   0xfeU
-#define MSR_ARCH_CAPABILITIES   0x10aU
-#define MSR_SYSENTER_CS         0x174U
-#define MSR_SYSENTER_ESP        0x175U
-#define MSR_SYSENTER_EIP        0x176U
-#define MSR_MCG_CAPABILITIES    0x179U
-#define MSR_MISC_ENABLE         0x1a0U
-#define MSR_PAT                 0x277U
-#define MSR_VMX_BASIC           0x480U
-#define MSR_TSC_DEADLINE        0x6e0U
-#define MSR_X2APIC_FIRST        0x800U
-#define MSR_X2APIC_LAST         0x8ffU
-#define MSR_EFER                0xc0000080U
-#define MSR_STAR                0xc0000081U
-#define MSR_LSTAR               0xc0000082U
-#define MSR_CSTAR               0xc0000083U
-#define MSR_SYSCALL_MASK        0xc0000084U
-#define MSR_FS_BASE             0xc0000100U
-#define MSR_GS_BASE             0xc0000101U
-#define MSR_KERNEL_GS_BASE      0xc0000102U
-#define MSR_TSC_AUX             0xc0000103U
-#define MSR_VM_CR               0xc0010114U
-#define MSR_VM_HSAVE_PA         0xc0010117U
+#define MSR_TSC                0x10U
+#define MSR_APIC_BASE          0x1bU
+#define MSR_FEATURE_CONTROL    0x3aU
+#define MSR_SPEC_CTRL          0x48U
+#define MSR_PRED_CMD           0x49U
+#define MSR_MICROCODE_REVISION 0x8bU
+#define MSR_MTRR_CAPABILITIES  0xfeU
+#define MSR_ARCH_CAPABILITIES  0x10aU
+#define MSR_SYSENTER_CS        0x174U
+#define MSR_SYSENTER_ESP       0x175U
+#define MSR_SYSENTER_EIP       0x176U
+#define MSR_MCG_CAPABILITIES   0x179U
+#define MSR_MISC_ENABLE        0x1a0U
+#define MSR_PAT                0x277U
+#define MSR_VMX_BASIC          0x480U
+#define MSR_TSC_DEADLINE       0x6e0U
+#define MSR_X2APIC_FIRST       0x800U
+#define MSR_X2APIC_LAST        0x8ffU
+#define MSR_EFER               0xc0000080U
+#define MSR_STAR               0xc0000081U
+#define MSR_LSTAR              0xc0000082U
+#define MSR_CSTAR              0xc0000083U
+#define MSR_SYSCALL_MASK       0xc0000084U
+#define MSR_FS_BASE            0xc0000100U
+#define MSR_GS_BASE            0xc0000101U
+#define MSR_KERNEL_GS_BASE     0xc0000102U
+#define MSR_TSC_AUX            0xc0000103U
+#define MSR_VM_CR              0xc0010114U
+#define MSR_VM_HSAVE_PA        0xc0010117U
 
 /* IA32_APIC_BASE, SDM Vol. 3A, 11.4.4. */
 #define APIC_BASE_BSP     (1ULL << 8)

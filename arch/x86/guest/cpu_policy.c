@@ -131,12 +131,12 @@ enum { LEAF_1, LEAF_6, LEAF_7, LEAF_D_1, LEAF_EXT_1, LEAF_EXT_7, LEAF_EXT_8 };
 #define LEAF_EXTENDED_LAST 0x80000008U
 
 /* KVM's signature and the features of its interface that we implement (Linux's kvm/cpuid.rst). */
-#define KVM_SIGNATURE_EBX    0x4b4d564bU /* "KVMKVMKVM" */
-#define KVM_SIGNATURE_ECX    0x564b4d56U
-#define KVM_SIGNATURE_EDX    0x0000004dU
-#define KVM_NO_IO_DELAY      (1U << 1) /* port 0x80 need not be written to wait */
-#define KVM_CLOCK            (1U << 3) /* MSRs 0x4b564d00 and 0x4b564d01 */
-#define KVM_CLOCK_STABLE     (1U << 24)
+#define KVM_SIGNATURE_EBX 0x4b4d564bU /* "KVMKVMKVM" */
+#define KVM_SIGNATURE_ECX 0x564b4d56U
+#define KVM_SIGNATURE_EDX 0x0000004dU
+#define KVM_NO_IO_DELAY   (1U << 1) /* port 0x80 need not be written to wait */
+#define KVM_CLOCK         (1U << 3) /* MSRs 0x4b564d00 and 0x4b564d01 */
+#define KVM_CLOCK_STABLE  (1U << 24)
 
 /* State components: x87, SSE, AVX (SDM Vol. 1, 13.1). Larger ones are not shown. */
 #define XCR0_X87 1ULL
@@ -203,9 +203,8 @@ void cpu_policy_init(struct cpu_policy *policy)
     }
     policy->xcr0_allowed = 0;
     if ((policy->shown[LEAF_1].ecx & CPUID_1_ECX_XSAVE) != 0) {
-        policy->xcr0_allowed =
-            XCR0_X87 | XCR0_SSE |
-            ((policy->shown[LEAF_1].ecx & CPUID_1_ECX_AVX) != 0 ? XCR0_AVX : 0);
+        policy->xcr0_allowed = XCR0_X87 | XCR0_SSE |
+                               ((policy->shown[LEAF_1].ecx & CPUID_1_ECX_AVX) != 0 ? XCR0_AVX : 0);
     }
 }
 
@@ -226,7 +225,8 @@ static struct cpuid_registers leaf_basic(const struct cpu_policy *policy,
     return answer;
 }
 
-/* Every vCPU has its caches for itself: no sharing, one core per package as far as this leaf goes. */
+/* Every vCPU has its caches for itself: no sharing, one core per package as far as this leaf goes.
+ */
 static struct cpuid_registers leaf_caches(const struct cpu_policy *policy, uint32_t subleaf)
 {
     struct cpuid_registers answer = host_cpuid(policy, 4, subleaf);
@@ -289,8 +289,8 @@ static struct cpuid_registers leaf_tsc(const struct cpu_policy *policy)
     struct cpuid_registers answer = {0};
 
     if (policy->tsc_frequency <= UINT32_MAX) {
-        answer = (struct cpuid_registers){.eax = 1, .ebx = 1,
-                                          .ecx = (uint32_t)policy->tsc_frequency};
+        answer =
+            (struct cpuid_registers){.eax = 1, .ebx = 1, .ecx = (uint32_t)policy->tsc_frequency};
     }
     return answer;
 }
@@ -300,8 +300,8 @@ static struct cpuid_registers leaf_hypervisor(uint32_t leaf)
     struct cpuid_registers answer = {0};
 
     if (leaf == LEAF_HYPERVISOR) {
-        answer = (struct cpuid_registers){LEAF_HYPERVISOR + 1, KVM_SIGNATURE_EBX,
-                                          KVM_SIGNATURE_ECX, KVM_SIGNATURE_EDX};
+        answer = (struct cpuid_registers){LEAF_HYPERVISOR + 1, KVM_SIGNATURE_EBX, KVM_SIGNATURE_ECX,
+                                          KVM_SIGNATURE_EDX};
     } else if (leaf == LEAF_HYPERVISOR + 1) {
         answer.eax = KVM_NO_IO_DELAY | KVM_CLOCK | KVM_CLOCK_STABLE;
     }
@@ -449,20 +449,21 @@ static const struct {
     uint32_t index;
     uint64_t value;
 } constant_msrs[] = {
-    {0x17, 0},                                /* IA32_PLATFORM_ID */
-    {0x34, 0},                                /* MSR_SMI_COUNT */
-    {MSR_FEATURE_CONTROL, 1},                 /* locked, VMX off */
-    {MSR_MICROCODE_REVISION, UINT64_MAX},     /* newer than any list of errata */
-    {0xce, 0},                                /* MSR_PLATFORM_INFO */
-    {0x140, 0},                               /* MSR_MISC_FEATURE_ENABLES */
-    {MSR_MCG_CAPABILITIES, 0},                /* no machine-check banks */
-    {MSR_MISC_ENABLE, 1},                     /* fast strings */
-    {0x1d9, 0},                               /* IA32_DEBUGCTL */
-    {0xc0010010, 0},                          /* SYSCFG */
-    {0xc0010015, 0},                          /* HWCR */
-    {0xc001001f, 0},                          /* NB_CFG */
-    {0xc0011020, 0},                          /* LS_CFG */
-    {0xc0011029, 2},                          /* DE_CFG: LFENCE is serialising */
+    {0x17, 0},                            /* IA32_PLATFORM_ID */
+    {0x34, 0},                            /* MSR_SMI_COUNT */
+    {MSR_FEATURE_CONTROL, 1},             /* locked, VMX off */
+    {MSR_MICROCODE_REVISION, UINT64_MAX}, /* newer than any list of errata */
+    {0xce, 0},                            /* MSR_PLATFORM_INFO */
+    {0x140, 0},                           /* MSR_MISC_FEATURE_ENABLES */
+    {MSR_MCG_CAPABILITIES, 0},            /* no machine-check banks */
+    {MSR_MISC_ENABLE, 1},                 /* fast strings */
+    {0x1d9, 0},                           /* IA32_DEBUGCTL */
+    {0xc0010010, 0},                      /* SYSCFG */
+    {0xc0010015, 0},                      /* HWCR */
+    {0xc001001f, 0},                      /* NB_CFG */
+    {0xc0010055, 0},                      /* interrupt pending message: none */
+    {0xc0011020, 0},                      /* LS_CFG */
+    {0xc0011029, 2},                      /* DE_CFG: LFENCE is serialising */
 };
 
 static const uint64_t *constant_msr(uint32_t index)

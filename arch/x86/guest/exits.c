@@ -51,12 +51,12 @@ static enum exit_action handle_port(struct vcpu *vcpu, const struct exit_port *p
         machine_count_unknown(&vm->arch->unknown_ports, port->port);
     }
     spin_lock_release(&vm->arch->lock);
-    return vm->state == VM_RUNNING ? ACTION_SKIP : ACTION_STOP;
+    return vm_running(vm) ? ACTION_SKIP : ACTION_STOP;
 }
 
 /* Reads or writes a device, with the machine's lock held around it, or the vCPU's own APIC. */
-static uint64_t access_memory(struct vcpu *vcpu, uint64_t gpa, const struct mmio_instruction *access,
-                              uint64_t value)
+static uint64_t access_memory(struct vcpu *vcpu, uint64_t gpa,
+                              const struct mmio_instruction *access, uint64_t value)
 {
     struct vm *vm = vcpu->vm;
     struct local_apic *apic = &vcpu->arch->apic;
@@ -121,8 +121,8 @@ static enum exit_action handle_memory(struct vcpu *vcpu, const struct exit_memor
 {
     struct mmio_instruction instruction;
 
-    if (memory->walk || memory->delivering || memory->fetch || !decode_current(vcpu, &instruction) ||
-        instruction.is_write != memory->write) {
+    if (memory->walk || memory->delivering || memory->fetch ||
+        !decode_current(vcpu, &instruction) || instruction.is_write != memory->write) {
         vm_end(vcpu->vm, VM_CRASHED, "%s GPA 0x%lx, which is no memory, at RIP 0x%lx",
                memory->fetch  ? "executes at"
                : memory->walk ? "has a page table at"
@@ -139,7 +139,7 @@ static enum exit_action handle_memory(struct vcpu *vcpu, const struct exit_memor
         vcpu_set_general_register(vcpu, number, mmio_read_result(&instruction, old, value));
     }
     vcpu->vm->virtualization->skip(vcpu, instruction.length);
-    return vcpu->vm->state == VM_RUNNING ? ACTION_RESUME : ACTION_STOP;
+    return vm_running(vcpu->vm) ? ACTION_RESUME : ACTION_STOP;
 }
 
 static enum exit_action handle_cpuid(struct vcpu *vcpu)
@@ -327,16 +327,47 @@ uint64_t arch_vcpu_deadline(struct vcpu *vcpu)
 
     if (alarm != UINT64_MAX) {
         uint64_t seconds = wall_clock_seconds(arch->clock, now);
-        uint64_t ticks =
-            now + (alarm > seconds ? alarm - seconds : 0) * arch->clock->frequency;
+        uint64_t ticks = now + (alarm > seconds ? alarm - seconds : 0) * arch->clock->frequency;
 
         deadline = ticks < deadline ? ticks : deadline;
     }
     return deadline;
 }
 
+bool arch_vcpu_ready(struct vcpu *vcpu)
+{
+    struct arch_vcpu *arch = vcpu->arch;
+
+    if (local_apic_take_init(&arch->apic)) {
+        if (vcpu->index == 0) {
+            vm_end(vcpu->vm, VM_RESET, "reset by INIT"); /* what the boot CPU does then */
+            return false;
+        }
+        local_apic_reset_by_init(&arch->apic);
+        arch->waiting = true;
+    }
+    /* A start-up interrupt counts only while one waits for it (SDM Vol. 3A, 9.4.4). */
+    int vector = local_apic_take_start_up(&arch->apic);
+
+    if (arch->waiting && vector >= 0) {
+        vcpu->vm->virtualization->vcpu_start_up(vcpu, (uint8_t)vector);
+        vcpu->general[GENERAL_RDX] = vcpu->vm->arch->policy->host(1, 0).eax; /* table 9-1 */
+        arch->waiting = false;
+    }
+    return !arch->waiting;
+}
+
 bool arch_vcpu_wakes(struct vcpu *vcpu)
 {
+    const struct local_apic *apic = &vcpu->arch->apic;
+
+    if (__atomic_load_n(&apic->init, __ATOMIC_RELAXED) != 0 ||
+        __atomic_load_n(&apic->start_up, __ATOMIC_RELAXED) != 0) {
+        return true;
+    }
+    if (vcpu->arch->waiting) {
+        return false;
+    }
     return local_apic_pending_vector(&vcpu->arch->apic) >= 0 ||
            local_apic_nmi_pending(&vcpu->arch->apic);
 }

@@ -79,10 +79,8 @@ static bool add_devices(struct vm *vm, const struct machine_setup *setup)
         bus_add(&vm->ports, LAYOUT_RTC_PORT, RTC_PORTS, &rtc_bus_operations, &arch->rtc) &&
         bus_add(&vm->ports, LAYOUT_POWER_PORT, LAYOUT_POWER_PORTS, &power_acpi_operations,
                 &arch->power) &&
-        bus_add(&vm->ports, LAYOUT_KEYBOARD_PORT, 1, &power_keyboard_operations,
-                &arch->power) &&
-        bus_add(&vm->ports, LAYOUT_PCI_RESET_PORT, 1, &power_pci_operations,
-                &arch->power);
+        bus_add(&vm->ports, LAYOUT_KEYBOARD_PORT, 1, &power_keyboard_operations, &arch->power) &&
+        bus_add(&vm->ports, LAYOUT_PCI_RESET_PORT, 1, &power_pci_operations, &arch->power);
 
     if (setup->entropy != NULL) {
         arch->has_rng = true;
@@ -113,6 +111,7 @@ static bool add_vcpus(struct vm *vm, const struct machine_setup *setup, struct a
         }
         vcpu->vm = vm;
         vcpu->index = i;
+        vcpu->arch->waiting = i != 0; /* all but the first (SDM Vol. 3A, 9.4.2) */
         vcpu->arch->address_space = (uint16_t)(setup->first_address_space + i);
         local_apic_init(&vcpu->arch->apic, page, i, i == 0, &operations, vcpu);
         vm->arch->apics[i] = &vcpu->arch->apic;
@@ -160,18 +159,13 @@ static void wipe(volatile uint8_t *bytes, size_t length)
     }
 }
 
-bool machine_start(struct vm *vm, struct linux_boot_image *image, struct entropy_core *entropy,
-                   struct arena *arena)
+bool machine_start(struct vm *vm, struct linux_boot_image *image, struct entropy_core *entropy)
 {
     const struct acpi_configuration acpi = {.vcpus = vm->vcpu_count, .rng = vm->arch->has_rng};
     struct vcpu_start start;
     uint8_t seed[LINUX_BOOT_SEED_SIZE];
     char error[LINUX_BOOT_ERROR_SIZE];
 
-    if (!vm->virtualization->vcpu_create(&vm->vcpus[0], arena)) {
-        log_line("guest \"%s\": the hypervisor's memory is too small for it", vm->name);
-        return false;
-    }
     if (!acpi_build(&vm->memory, &acpi, &image->rsdp_gpa)) {
         log_line("guest \"%s\": the ACPI tables do not fit", vm->name);
         return false;

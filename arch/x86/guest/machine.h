@@ -34,6 +34,7 @@ struct unknown_accesses {
 struct arch_vcpu {
     struct local_apic apic;
     struct pvclock pvclock;
+    bool waiting;           /* for a start-up interrupt */
     uint16_t address_space; /* VPID or ASID: unique on the machine, not 0 */
 };
 
@@ -67,17 +68,18 @@ struct machine_setup {
 
 /*
  * Puts up a machine in `vm`, whose `memory` is filled in and zeroed: devices on their buses, nested
- * mappings, ACPI tables, vCPU objects. The vCPUs' hardware state is made by machine_start(). False,
- * with a line in the log, if the arena is exhausted or something does not fit.
+ * mappings, ACPI tables, vCPU objects. The vCPUs' hardware state is made by vcpu_create() on their
+ * home CPUs, afterwards. False, with a line in the log, if the arena is exhausted or something does
+ * not fit.
  */
 bool machine_create(struct vm *vm, const struct machine_setup *setup, struct arena *arena);
 
 /*
- * Loads `image` (rsdp_gpa and rng_seed are filled in here) and makes vCPU 0 ready to run it. On the
- * vCPU's home CPU. False, with a line in the log, if the image cannot be booted.
+ * Loads `image` (rsdp_gpa and rng_seed are filled in here) and makes vCPU 0, whose hardware state
+ * exists, ready to run it. On the vCPU's home CPU. False, with a line in the log, if the image
+ * cannot be booted.
  */
-bool machine_start(struct vm *vm, struct linux_boot_image *image, struct entropy_core *entropy,
-                   struct arena *arena);
+bool machine_start(struct vm *vm, struct linux_boot_image *image, struct entropy_core *entropy);
 
 /* Counts an access that nothing answered. */
 void machine_count_unknown(struct unknown_accesses *accesses, uint64_t number);

@@ -8,7 +8,8 @@
 #include "arch/x86/host/console.h"
 #include "vmm/host.h"
 
-/* The serial port's FIFO of 16 bytes lasts 1.4 ms: looking at it once a millisecond keeps it busy. */
+/* The serial port's FIFO of 16 bytes lasts 1.4 ms: looking at it once a millisecond keeps it busy.
+ */
 #define WORK_PER_SECOND 1000U
 /* A sleeping CPU wakes so often to look for typed characters. */
 #define INPUT_PER_SECOND 100U
@@ -21,22 +22,6 @@ void host_init(struct host *the_host)
 {
     host = the_host;
 }
-
-static bool sink_ready(void *context)
-{
-    (void)context;
-    return console_has_room();
-}
-
-static void sink_transmit(void *context, uint8_t byte)
-{
-    const char character = (char)byte;
-
-    (void)context;
-    console_write(&character, 1);
-}
-
-const struct uart_sink host_console_sink = {.ready = sink_ready, .transmit = sink_transmit};
 
 uint64_t host_ticks(void)
 {
@@ -110,9 +95,11 @@ void host_work(void)
         return;
     }
     cpu->next_work = now + host->tsc_frequency / WORK_PER_SECOND;
-    console_work();
-    if (host->console_vm != NULL) {
-        take_input();
+    if (cpu->index == 0) { /* one CPU is enough to serve the serial port */
+        console_work();
+        if (host->console_vm != NULL) {
+            take_input();
+        }
     }
     (void)entropy_refill(host->entropy, REFILL_WORDS);
 }

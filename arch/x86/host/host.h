@@ -6,7 +6,6 @@
 
 #include "arch/x86/cpu/cpu.h"
 #include "devices/rng/entropy.h"
-#include "devices/uart/uart.h"
 
 struct vm;
 
@@ -20,8 +19,5 @@ struct host {
 
 /* Says what vmm/host.h's functions work on. Once, before the first guest runs. `host` is kept. */
 void host_init(struct host *host);
-
-/* Where a guest's serial port sends its bytes: the machine's console. */
-extern const struct uart_sink host_console_sink;
 
 #endif

@@ -5,55 +5,77 @@
 #include "arch/x86/svm/state.h"
 #include "vmm/vm.h"
 
-#define EXIT_CODES         0x90
 #define EXIT_CODE_INVALID  UINT32_MAX /* the low half of -1 */
 #define EXIT_EXCEPTIONS    0x40U
 #define VECTOR_BREAKPOINT  3
 #define VECTOR_OVERFLOW    4
 #define DR7_GENERAL_DETECT (1ULL << 13)
 
-/* Codes that need no more than their kind. What is not here was never asked for. */
-static const uint8_t kinds[EXIT_CODES] = {
-    [0x60] = EXIT_HOST_INTERRUPT + 1,
-    [0x61] = EXIT_HOST_INTERRUPT + 1, /* NMI: the machine's, which takes it at STGI */
-    [SVM_EXIT_VINTR] = EXIT_INTERRUPT_WINDOW + 1,
-    [0x6f] = EXIT_INSTRUCTION + 1, /* RDPMC */
-    [SVM_EXIT_CPUID] = EXIT_CPUID + 1,
-    [0x73] = EXIT_INSTRUCTION + 1, /* RSM */
-    [SVM_EXIT_IRET] = EXIT_INTERRUPT_WINDOW + 1,
-    [SVM_EXIT_INVD] = EXIT_FLUSH + 1,
-    [SVM_EXIT_HLT] = EXIT_HALT + 1,
-    [0x7a] = EXIT_INSTRUCTION + 1, /* INVLPGA */
-    [0x7f] = EXIT_SHUTDOWN + 1,
-    [0x80] = EXIT_INSTRUCTION + 1, /* VMRUN to SKINIT */
-    [0x81] = EXIT_INSTRUCTION + 1,
-    [0x82] = EXIT_INSTRUCTION + 1,
-    [0x83] = EXIT_INSTRUCTION + 1,
-    [0x84] = EXIT_INSTRUCTION + 1,
-    [0x85] = EXIT_INSTRUCTION + 1,
-    [0x86] = EXIT_INSTRUCTION + 1,
-    [SVM_EXIT_WBINVD] = EXIT_FLUSH + 1,
-    [0x8a] = EXIT_INSTRUCTION + 1, /* MONITOR */
-    [0x8b] = EXIT_INSTRUCTION + 1, /* MWAIT */
-    [0x8e] = EXIT_INSTRUCTION + 1, /* RDPRU */
-};
-
 /*
- * Instructions whose length must be known: `length` bytes behind the prefixes, the first of which
- * is `opcode`. The others need no look: the exit has told which instruction it is, or nearly so
- * (RDMSR and WRMSR have one code, and TCG of QEMU 7.2 gives INVD that of WBINVD).
+ * Every exit there is but the nested page fault: the intercepts follow from it. For an instruction
+ * that may be skipped it has the length behind the prefixes and the first byte there; the exit code
+ * has told the rest, or nearly so (TCG of QEMU 7.2 gives INVD that of WBINVD).
  */
-struct form {
-    uint16_t exit_code;
+struct row {
+    uint8_t kind; /* + 1; 0: never asked for */
     uint8_t length;
     uint8_t opcode;
+    bool at_times; /* somebody asks for it, and ceases to */
 };
 
-static const struct form forms[] = {
-    {SVM_EXIT_CR4_WRITE, 3, 0x0f}, {SVM_EXIT_CR8_WRITE, 3, 0x0f}, {SVM_EXIT_CPUID, 2, 0x0f},
-    {SVM_EXIT_INVD, 2, 0x0f},      {SVM_EXIT_HLT, 1, 0xf4},       {SVM_EXIT_MSR, 2, 0x0f},
-    {SVM_EXIT_WBINVD, 2, 0x0f},    {SVM_EXIT_XSETBV, 3, 0x0f},
+#define KIND(kind) ((kind) + 1)
+
+static const struct row rows[SVM_EXIT_CODES] = {
+    [SVM_EXIT_CR4_WRITE] = {KIND(EXIT_CONTROL_REGISTER), 3, 0x0f},
+    [SVM_EXIT_CR8_WRITE] = {KIND(EXIT_CONTROL_REGISTER), 3, 0x0f, .at_times = true},
+    /* #DB and #AC can recur without end while they are delivered (CVE-2015-8104, -5307). */
+    [EXIT_EXCEPTIONS + VECTOR_DEBUG] = {KIND(EXIT_EXCEPTION)},
+    [EXIT_EXCEPTIONS + VECTOR_ALIGNMENT_CHECK] = {KIND(EXIT_EXCEPTION)},
+    /* The machine's, not the guest's. */
+    [EXIT_EXCEPTIONS + VECTOR_MACHINE_CHECK] = {KIND(EXIT_EXCEPTION)},
+    [0x60] = {KIND(EXIT_HOST_INTERRUPT)}, /* INTR */
+    [0x61] = {KIND(EXIT_HOST_INTERRUPT)}, /* NMI: the machine's, which takes it at STGI */
+    [0x63] = {KIND(EXIT_UNEXPECTED)},     /* INIT */
+    [SVM_EXIT_VINTR] = {KIND(EXIT_INTERRUPT_WINDOW)},
+    [0x6f] = {KIND(EXIT_INSTRUCTION)}, /* RDPMC */
+    [SVM_EXIT_CPUID] = {KIND(EXIT_CPUID), 2, 0x0f},
+    [0x73] = {KIND(EXIT_INSTRUCTION)}, /* RSM */
+    [SVM_EXIT_IRET] = {KIND(EXIT_INTERRUPT_WINDOW), .at_times = true},
+    [0x76] = {KIND(EXIT_FLUSH), 2, 0x0f}, /* INVD */
+    [0x78] = {KIND(EXIT_HALT), 1, 0xf4},
+    [0x7a] = {KIND(EXIT_INSTRUCTION)}, /* INVLPGA */
+    [SVM_EXIT_IOIO] = {KIND(EXIT_PORT)},
+    [SVM_EXIT_MSR] = {KIND(EXIT_MSR_READ), 2, 0x0f},
+    [0x7f] = {KIND(EXIT_SHUTDOWN)},
+    [0x80] = {KIND(EXIT_INSTRUCTION)}, /* VMRUN: not optional (15.5.1); then VMMCALL to SKINIT */
+    [0x81] = {KIND(EXIT_INSTRUCTION)},
+    [0x82] = {KIND(EXIT_INSTRUCTION)},
+    [0x83] = {KIND(EXIT_INSTRUCTION)},
+    [0x84] = {KIND(EXIT_INSTRUCTION)},
+    [0x85] = {KIND(EXIT_INSTRUCTION)},
+    [0x86] = {KIND(EXIT_INSTRUCTION)},
+    [0x89] = {KIND(EXIT_FLUSH), 2, 0x0f}, /* WBINVD */
+    [0x8a] = {KIND(EXIT_INSTRUCTION)},    /* MONITOR */
+    [0x8b] = {KIND(EXIT_INSTRUCTION)},    /* MWAIT */
+    [SVM_EXIT_XSETBV] = {KIND(EXIT_XSETBV), 3, 0x0f},
+    [0x8e] = {KIND(EXIT_INSTRUCTION)}, /* RDPRU */
 };
+
+static const struct row *find_row(uint32_t code)
+{
+    static const struct row memory = {.kind = KIND(EXIT_MEMORY)};
+    static const struct row unexpected = {.kind = KIND(EXIT_UNEXPECTED)};
+
+    if (code == SVM_EXIT_NPF) {
+        return &memory;
+    }
+    return code < SVM_EXIT_CODES && rows[code].kind != 0 ? &rows[code] : &unexpected;
+}
+
+bool svm_always_exits(uint32_t code)
+{
+    return rows[code].kind != 0 && !rows[code].at_times;
+}
 
 /* The instruction at RIP, as far as it matters here. */
 struct instruction {
@@ -66,17 +88,6 @@ static bool in_64_bit_mode(const struct vmcb_state *state)
 {
     return (state->efer & EFER_LMA) != 0 &&
            (state->segments[SEGMENT_CS].attributes & VMCB_SEGMENT_LONG) != 0;
-}
-
-static size_t fetch(const struct vcpu *vcpu, uint8_t *bytes)
-{
-    const struct vmcb_state *state = &vcpu->backend->vmcb->state;
-    const struct guest_paging paging = {state->cr0, state->cr3, state->cr4, state->efer};
-    uint64_t linear = in_64_bit_mode(state)
-                          ? state->rip
-                          : (uint32_t)(state->segments[SEGMENT_CS].base + state->rip);
-
-    return guest_fetch(&vcpu->vm->memory, &paging, linear, bytes, INSTRUCTION_MAX_LENGTH);
 }
 
 static bool is_legacy_prefix(uint8_t byte)
@@ -92,26 +103,19 @@ static bool is_legacy_prefix(uint8_t byte)
     return false;
 }
 
-static const struct form *find_form(uint32_t exit_code)
-{
-    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
-        if (forms[i].exit_code == exit_code) {
-            return &forms[i];
-        }
-    }
-    return NULL;
-}
-
 /*
  * Reads the instruction that exited, with the prefixes that may stand before it. False if it cannot
  * be read or is another one by now, which takes a guest that changes its code while it runs.
  */
-static bool decode(const struct vcpu *vcpu, const struct form *form,
-                   struct instruction *instruction)
+static bool decode(const struct vcpu *vcpu, const struct row *row, struct instruction *instruction)
 {
-    bool long_mode = in_64_bit_mode(&vcpu->backend->vmcb->state);
+    const struct vmcb_state *state = &vcpu->backend->vmcb->state;
+    const struct guest_paging paging = {state->cr0, state->cr3, state->cr4, state->efer};
+    bool long_mode = in_64_bit_mode(state);
+    uint64_t linear =
+        long_mode ? state->rip : (uint32_t)(state->segments[SEGMENT_CS].base + state->rip);
     uint8_t bytes[INSTRUCTION_MAX_LENGTH];
-    size_t available = fetch(vcpu, bytes);
+    size_t available = guest_fetch(&vcpu->vm->memory, &paging, linear, bytes, sizeof(bytes));
     size_t at = 0;
     uint8_t rex = 0;
 
@@ -123,40 +127,31 @@ static bool decode(const struct vcpu *vcpu, const struct form *form,
         }
         rex = is_rex ? bytes[at] : 0; /* one that is not right before the opcode has no effect */
     }
-    if (available - at < form->length || bytes[at] != form->opcode) {
+    if (available - at < row->length || bytes[at] != row->opcode) {
         return false;
     }
     *instruction = (struct instruction){
-        .length = (uint8_t)(at + form->length),
+        .length = (uint8_t)(at + row->length),
         .rex = rex,
-        .last = bytes[at + form->length - 1],
+        .last = bytes[at + row->length - 1],
     };
     return true;
 }
 
-/* Without its bytes an instruction counts as one without prefixes. 0: nobody will skip it. */
-static uint8_t instruction_length(const struct vcpu *vcpu, uint32_t exit_code)
+/* Without its bytes an instruction counts as one without prefixes. */
+static uint8_t instruction_length(const struct vcpu *vcpu, const struct row *row)
 {
     const struct backend_vcpu *backend = vcpu->backend;
-    const struct form *form = find_form(exit_code);
     uint64_t to_next = backend->vmcb->next_rip - backend->vmcb->state.rip;
     struct instruction instruction;
 
-    if (form == NULL) {
+    if (row->length == 0) {
         return 0;
     }
     if (backend->abilities->next_rip && to_next >= 1 && to_next <= INSTRUCTION_MAX_LENGTH) {
         return (uint8_t)to_next;
     }
-    return decode(vcpu, form, &instruction) ? instruction.length : form->length;
-}
-
-/* The instruction cannot be read any more: the guest gets the #GP of one that cannot be done. */
-static void refuse(struct vm_exit *exit)
-{
-    exit->kind = EXIT_EXCEPTION;
-    exit->exception =
-        (struct exit_exception){.vector = VECTOR_GENERAL_PROTECTION, .has_error_code = true};
+    return decode(vcpu, row, &instruction) ? instruction.length : row->length;
 }
 
 /* 15.8.1: with decode assists bit 63 says MOV and bits 0-3 name its register. */
@@ -168,22 +163,22 @@ static void translate_control_register(struct vcpu *vcpu, struct vm_exit *exit, 
 
     if (vcpu->backend->abilities->decode_assists && vmcb->exit_info1 >> 63 != 0) {
         source = vmcb->exit_info1 & 0xf;
-    } else if (decode(vcpu, find_form(code), &instruction)) {
+    } else if (decode(vcpu, &rows[code], &instruction)) {
         source = (instruction.last & 7U) | (instruction.rex & 1U) << 3;
     } else {
-        refuse(exit);
+        /* The guest has changed its code meanwhile: it gets what an impossible write gets. */
+        exit->kind = EXIT_EXCEPTION;
+        exit->exception = (struct exit_exception){VECTOR_GENERAL_PROTECTION, true, 0};
         return;
     }
     uint64_t value = vcpu_general_register(vcpu, (enum general_register)source);
 
-    exit->kind = EXIT_CONTROL_REGISTER;
     exit->control_register.number = (uint8_t)(code - SVM_EXIT_CR_WRITE);
     exit->control_register.value = in_64_bit_mode(&vmcb->state) ? value : (uint32_t)value;
 }
 
 static void translate_exception(struct vmcb *vmcb, struct vm_exit *exit, uint32_t code)
 {
-    exit->kind = EXIT_EXCEPTION;
     exit->exception = (struct exit_exception){.vector = (uint8_t)(code - EXIT_EXCEPTIONS)};
     if (exit->exception.vector == VECTOR_ALIGNMENT_CHECK) {
         exit->exception.has_error_code = true;
@@ -200,7 +195,6 @@ static void translate_port(const struct vmcb *vmcb, struct vm_exit *exit)
 {
     uint64_t information = vmcb->exit_info1;
 
-    exit->kind = EXIT_PORT;
     exit->instruction_length = (uint8_t)(vmcb->exit_info2 - vmcb->state.rip);
     exit->port = (struct exit_port){
         .port = (uint16_t)(information >> 16),
@@ -214,7 +208,6 @@ static void translate_port(const struct vmcb *vmcb, struct vm_exit *exit)
 /* 15.25.6 */
 static void translate_memory(const struct vmcb *vmcb, struct vm_exit *exit)
 {
-    exit->kind = EXIT_MEMORY;
     exit->memory = (struct exit_memory){
         .gpa = vmcb->exit_info2,
         .write = (vmcb->exit_info1 & 2) != 0,
@@ -224,46 +217,38 @@ static void translate_memory(const struct vmcb *vmcb, struct vm_exit *exit)
     };
 }
 
-static void translate_msr(const struct vcpu *vcpu, struct vm_exit *exit, enum exit_kind kind)
+static void translate_msr(const struct vcpu *vcpu, struct vm_exit *exit)
 {
-    exit->kind = kind;
+    if (exit->kind == EXIT_MSR_READ && (vcpu->backend->vmcb->exit_info1 & 1) != 0) {
+        exit->kind = EXIT_MSR_WRITE;
+    }
     exit->msr.index = (uint32_t)vcpu->general[GENERAL_RCX];
     exit->msr.value = vcpu->general[GENERAL_RDX] << 32 | (uint32_t)vcpu->general[GENERAL_RAX];
 }
 
-static void translate_code(struct vcpu *vcpu, struct vm_exit *exit, uint32_t code)
+static void translate_details(struct vcpu *vcpu, struct vm_exit *exit, uint32_t code)
 {
     struct vmcb *vmcb = vcpu->backend->vmcb;
 
-    switch (code) {
-    case SVM_EXIT_CR4_WRITE:
-    case SVM_EXIT_CR8_WRITE:
+    switch (exit->kind) {
+    case EXIT_CONTROL_REGISTER:
         translate_control_register(vcpu, exit, code);
         return;
-    case EXIT_EXCEPTIONS + VECTOR_DEBUG:
-    case EXIT_EXCEPTIONS + VECTOR_ALIGNMENT_CHECK:
-    case EXIT_EXCEPTIONS + VECTOR_MACHINE_CHECK:
+    case EXIT_EXCEPTION:
         translate_exception(vmcb, exit, code);
         return;
-    case SVM_EXIT_IOIO:
+    case EXIT_PORT:
         translate_port(vmcb, exit);
         return;
-    case SVM_EXIT_MSR:
-        translate_msr(vcpu, exit, (vmcb->exit_info1 & 1) != 0 ? EXIT_MSR_WRITE : EXIT_MSR_READ);
+    case EXIT_MSR_READ:
+    case EXIT_XSETBV:
+        translate_msr(vcpu, exit);
         return;
-    case SVM_EXIT_XSETBV:
-        translate_msr(vcpu, exit, EXIT_XSETBV);
-        return;
-    case SVM_EXIT_NPF:
+    case EXIT_MEMORY:
         translate_memory(vmcb, exit);
         return;
     default:
-        if (code < EXIT_CODES && kinds[code] != 0) {
-            exit->kind = (enum exit_kind)(kinds[code] - 1);
-        } else {
-            exit->kind = EXIT_UNEXPECTED;
-            exit->code = code;
-        }
+        exit->code = code; /* which only the kinds without an explanation have */
         return;
     }
 }
@@ -291,7 +276,7 @@ static void follow_nmi(struct backend_vcpu *backend, uint32_t code)
     if (code == SVM_EXIT_IRET) {
         backend->nmi = NMI_RETURNING;
         backend->iret_rip = rip;
-        svm_watch_iret(backend->vmcb, false);
+        svm_intercept(backend->vmcb, SVM_EXIT_IRET, false);
     } else if (backend->nmi == NMI_RETURNING && rip != backend->iret_rip) {
         backend->nmi = NMI_ALLOWED;
     }
@@ -307,8 +292,11 @@ void svm_translate_exit(struct vcpu *vcpu, struct vm_exit *exit)
         exit->code = backend->vmcb->exit_code;
         return;
     }
-    exit->instruction_length = instruction_length(vcpu, code);
-    translate_code(vcpu, exit, code);
+    const struct row *row = find_row(code);
+
+    exit->kind = (enum exit_kind)(row->kind - 1);
+    exit->instruction_length = instruction_length(vcpu, row);
+    translate_details(vcpu, exit, code);
     requeue_event(backend->vmcb);
     follow_nmi(backend, code);
     if (code == SVM_EXIT_VINTR) {

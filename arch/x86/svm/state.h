@@ -48,6 +48,7 @@ struct backend_vcpu {
  * of vmm/virtualization.h says what they do.
  */
 void svm_vcpu_start(struct vcpu *vcpu, const struct vcpu_start *start);
+void svm_vcpu_start_up(struct vcpu *vcpu, uint8_t vector);
 uint64_t svm_get(struct vcpu *vcpu, enum vcpu_register name);
 void svm_set(struct vcpu *vcpu, enum vcpu_register name, uint64_t value);
 void svm_get_segment(struct vcpu *vcpu, enum segment_name name, struct segment *segment);
@@ -62,9 +63,11 @@ void svm_dump(struct vcpu *vcpu);
 /* One of WINDOW_, or both, are waited for, or not any more. */
 void svm_set_window(struct backend_vcpu *backend, uint8_t windows, bool wanted);
 
-/* Makes writes of CR8 or IRETs exit, or not. */
-void svm_watch_cr8(struct vmcb *vmcb, bool on);
-void svm_watch_iret(struct vmcb *vmcb, bool on);
+/* Makes what has this exit code (below SVM_EXIT_CODES) exit, or not. */
+void svm_intercept(struct vmcb *vmcb, uint32_t code, bool on);
+
+/* Whether an exit code below SVM_EXIT_CODES is intercepted from a vCPU's start on (exit.c). */
+bool svm_always_exits(uint32_t code);
 
 /*
  * Turns the exit that the VMCB describes into its neutral form, and sees to it that an event whose

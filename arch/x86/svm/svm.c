@@ -231,7 +231,7 @@ static bool svm_request_interrupt(struct vcpu *vcpu, int vector)
 {
     bool held_back = vector >= 0 && (uint64_t)vector >> 4 <= local_apic_cr8(&vcpu->arch->apic);
 
-    svm_watch_cr8(vcpu->backend->vmcb, held_back);
+    svm_intercept(vcpu->backend->vmcb, SVM_EXIT_CR8_WRITE, held_back);
     return false;
 }
 
@@ -246,6 +246,7 @@ const struct virtualization svm_virtualization = {
     .map = svm_map,
     .vcpu_create = svm_vcpu_create,
     .vcpu_start = svm_vcpu_start,
+    .vcpu_start_up = svm_vcpu_start_up,
     .run = svm_run,
     .get = svm_get,
     .set = svm_set,

@@ -14,22 +14,15 @@ static void flush_tlb(struct backend_vcpu *backend)
     backend->vmcb->tlb_control = backend->abilities->flush_by_asid ? TLB_FLUSH_ASID : TLB_FLUSH_ALL;
 }
 
-void svm_watch_cr8(struct vmcb *vmcb, bool on)
+void svm_intercept(struct vmcb *vmcb, uint32_t code, bool on)
 {
-    const uint16_t bit = SVM_INTERCEPT(SVM_EXIT_CR8_WRITE - SVM_EXIT_CR_WRITE);
+    uint32_t *word = &vmcb->intercepts[code / 32];
+    uint32_t bit = 1U << code % 32;
 
-    if (((vmcb->cr_writes & bit) != 0) != on) {
-        vmcb->cr_writes ^= bit;
+    if (((*word & bit) != 0) != on) {
+        *word ^= bit;
         vmcb->clean &= ~CLEAN_INTERCEPTS;
     }
-}
-
-void svm_watch_iret(struct vmcb *vmcb, bool on)
-{
-    const uint32_t bit = SVM_INTERCEPT(SVM_EXIT_IRET);
-
-    vmcb->intercepts = on ? vmcb->intercepts | bit : vmcb->intercepts & ~bit;
-    vmcb->clean &= ~CLEAN_INTERCEPTS;
 }
 
 void svm_set_window(struct backend_vcpu *backend, uint8_t windows, bool wanted)
@@ -41,18 +34,30 @@ void svm_set_window(struct backend_vcpu *backend, uint8_t windows, bool wanted)
     *control = backend->windows != 0 ? *control | request : *control & ~request;
 }
 
-void svm_vcpu_start(struct vcpu *vcpu, const struct vcpu_start *start)
+static void reset_backend(struct vcpu *vcpu)
 {
     struct backend_vcpu *backend = vcpu->backend;
 
     memset(vcpu->general, 0, sizeof(vcpu->general));
-    vcpu->general[GENERAL_RSI] = start->rsi;
-    vmcb_start(backend->vmcb, start);
     backend->nmi = NMI_ALLOWED;
-    svm_watch_iret(backend->vmcb, false);
-    svm_watch_cr8(backend->vmcb, false);
+    for (uint32_t code = 0; code < SVM_EXIT_CODES; code++) {
+        svm_intercept(backend->vmcb, code, svm_always_exits(code));
+    }
     svm_set_window(backend, WINDOW_INTERRUPT | WINDOW_NMI, false);
     flush_tlb(backend);
+}
+
+void svm_vcpu_start(struct vcpu *vcpu, const struct vcpu_start *start)
+{
+    reset_backend(vcpu);
+    vcpu->general[GENERAL_RSI] = start->rsi;
+    vmcb_start(vcpu->backend->vmcb, start);
+}
+
+void svm_vcpu_start_up(struct vcpu *vcpu, uint8_t vector)
+{
+    reset_backend(vcpu);
+    vmcb_start_up(vcpu->backend->vmcb, vector);
 }
 
 static uint64_t *register_of(struct vmcb_state *state, enum vcpu_register name)
@@ -180,7 +185,7 @@ bool svm_inject_nmi(struct vcpu *vcpu)
     if (ready) {
         backend->vmcb->event = EVENT_VALID | EVENT_TYPE_NMI | VECTOR_NMI;
         backend->nmi = NMI_BLOCKED;
-        svm_watch_iret(backend->vmcb, true);
+        svm_intercept(backend->vmcb, SVM_EXIT_IRET, true);
     }
     return ready;
 }

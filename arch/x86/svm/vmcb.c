@@ -6,51 +6,8 @@
 #include "arch/x86/cpu/registers.h"
 #include "arch/x86/guest/cpu_policy.h"
 
-/*
- * Exceptions that must exit: #DB and #AC can recur without end while they are delivered
- * (CVE-2015-8104, CVE-2015-5307), and #MC is the machine's, not the guest's.
- */
-#define EXCEPTIONS_WATCHED                                                                         \
-    (1U << VECTOR_DEBUG | 1U << VECTOR_ALIGNMENT_CHECK | 1U << VECTOR_MACHINE_CHECK)
-
-/* 15.9: what the machine does to us, and what a guest must not do, or not by itself. */
-static const uint8_t intercepted[] = {
-    0x60,           /* INTR */
-    0x61,           /* NMI */
-    0x63,           /* INIT */
-    SVM_EXIT_VINTR, /* only while a virtual interrupt is asked for */
-    0x6f,           /* RDPMC */
-    SVM_EXIT_CPUID,
-    0x73, /* RSM */
-    SVM_EXIT_INVD,
-    SVM_EXIT_HLT,
-    0x7a, /* INVLPGA */
-    SVM_EXIT_IOIO,
-    SVM_EXIT_MSR,
-    0x7f, /* shutdown */
-    0x80, /* VMRUN, without which VMRUN itself fails (15.5.1) */
-    0x81, /* VMMCALL */
-    0x82, /* VMLOAD */
-    0x83, /* VMSAVE */
-    0x84, /* STGI */
-    0x85, /* CLGI */
-    0x86, /* SKINIT */
-    SVM_EXIT_WBINVD,
-    0x8a, /* MONITOR */
-    0x8b, /* MWAIT */
-    SVM_EXIT_XSETBV,
-    0x8e, /* RDPRU */
-};
-
 void vmcb_init(struct vmcb *vmcb, const struct vmcb_setup *setup)
 {
-    for (size_t i = 0; i < sizeof(intercepted); i++) {
-        uint32_t *vector = intercepted[i] < 0x80 ? &vmcb->intercepts : &vmcb->intercepts2;
-
-        *vector |= SVM_INTERCEPT(intercepted[i]);
-    }
-    vmcb->cr_writes = SVM_INTERCEPT(SVM_EXIT_CR4_WRITE - SVM_EXIT_CR_WRITE);
-    vmcb->exceptions = EXCEPTIONS_WATCHED;
     vmcb->iopm = setup->iopm;
     vmcb->msrpm = setup->msrpm;
     vmcb->asid = setup->asid;
@@ -59,28 +16,42 @@ void vmcb_init(struct vmcb *vmcb, const struct vmcb_setup *setup)
     vmcb->nested_cr3 = setup->nested_cr3;
 }
 
-void vmcb_start(struct vmcb *vmcb, const struct vcpu_start *start)
+/* What both ways to start have in common: the state after INIT (APM Vol. 2, 14.1.3). */
+static void reset_state(struct vmcb *vmcb)
 {
-    const uint16_t code = 0xa9b; /* 64-bit, present, execute/read, accessed */
-    const uint16_t data = 0xc93; /* 32-bit, 4 KiB units, present, read/write, accessed */
     const uint16_t busy_task = 0x8b;
     struct vmcb_state *state = &vmcb->state;
 
     memset(state, 0, sizeof(*state));
-    state->gdtr.base = start->gdt_base;
-    state->gdtr.limit = start->gdt_limit;
+    state->gdtr.limit = 0xffff;
+    state->idtr.limit = 0xffff;
     state->tr.attributes = busy_task;
     state->tr.limit = 0x67;
-    state->efer = EFER_LME | EFER_LMA | EFER_SVME;
-    state->cr0 = CR0_PE | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
-    state->cr3 = start->cr3;
-    state->cr4 = CR4_PAE;
+    state->efer = EFER_SVME;
     state->dr6 = 0xffff0ff0;
     state->dr7 = 0x400;
     state->rflags = RFLAGS_FIXED;
+    state->pat = PAT_RESET;
+    vmcb->event = 0;
+    vmcb->interrupt_state = 0;
+    vmcb->clean = 0;
+}
+
+void vmcb_start(struct vmcb *vmcb, const struct vcpu_start *start)
+{
+    const uint16_t code = 0xa9b; /* 64-bit, present, execute/read, accessed */
+    const uint16_t data = 0xc93; /* 32-bit, 4 KiB units, present, read/write, accessed */
+    struct vmcb_state *state = &vmcb->state;
+
+    reset_state(vmcb);
+    state->gdtr.base = start->gdt_base;
+    state->gdtr.limit = start->gdt_limit;
+    state->efer |= EFER_LME | EFER_LMA;
+    state->cr0 = CR0_PE | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
+    state->cr3 = start->cr3;
+    state->cr4 = CR4_PAE;
     state->rip = start->rip;
     state->rsp = start->rsp;
-    state->pat = PAT_RESET;
     for (unsigned i = SEGMENT_ES; i <= SEGMENT_GS; i++) {
         state->segments[i] = (struct vmcb_segment){
             .selector = i == SEGMENT_CS ? start->code_selector : start->data_selector,
@@ -88,9 +59,24 @@ void vmcb_start(struct vmcb *vmcb, const struct vcpu_start *start)
             .limit = UINT32_MAX,
         };
     }
-    vmcb->event = 0;
-    vmcb->interrupt_state = 0;
-    vmcb->clean = 0;
+}
+
+void vmcb_start_up(struct vmcb *vmcb, uint8_t vector)
+{
+    const uint16_t code = 0x9b; /* 16-bit, present, execute/read, accessed */
+    const uint16_t data = 0x93; /* 16-bit, present, read/write, accessed */
+    struct vmcb_state *state = &vmcb->state;
+
+    reset_state(vmcb);
+    state->cr0 = CR0_ET | CR0_CD | CR0_NW;
+    for (unsigned i = SEGMENT_ES; i <= SEGMENT_GS; i++) {
+        state->segments[i] = (struct vmcb_segment){
+            .attributes = i == SEGMENT_CS ? code : data,
+            .limit = 0xffff,
+        };
+    }
+    state->segments[SEGMENT_CS].selector = (uint16_t)(vector << 8);
+    state->segments[SEGMENT_CS].base = (uint64_t)vector << 12;
 }
 
 uint16_t vmcb_pack_attributes(uint16_t attributes)

@@ -50,12 +50,7 @@ struct vmcb_state {
 
 struct vmcb {
     /* The control area (table B-1). */
-    uint16_t cr_reads;
-    uint16_t cr_writes;
-    uint32_t dr_accesses;
-    uint32_t exceptions;
-    uint32_t intercepts;  /* exit codes 0x60 to 0x7f */
-    uint32_t intercepts2; /* exit codes 0x80 to 0x9f */
+    uint32_t intercepts[5]; /* a bit for each exit code from 0 on */
     uint8_t reserved1[0x40 - 0x14];
     uint64_t iopm;
     uint64_t msrpm;
@@ -98,16 +93,12 @@ _Static_assert(offsetof(struct vmcb, state.pat) == 0x400 + 0x268, "table B-2");
 #define SVM_EXIT_VINTR     0x064U
 #define SVM_EXIT_CPUID     0x072U
 #define SVM_EXIT_IRET      0x074U
-#define SVM_EXIT_INVD      0x076U
-#define SVM_EXIT_HLT       0x078U
 #define SVM_EXIT_IOIO      0x07bU
 #define SVM_EXIT_MSR       0x07cU
-#define SVM_EXIT_WBINVD    0x089U
 #define SVM_EXIT_XSETBV    0x08dU
 #define SVM_EXIT_NPF       0x400U
 
-/* Intercept vectors have the bit of an exit code at its distance from the vector's first code. */
-#define SVM_INTERCEPT(exit_code) (1U << ((exit_code)&0x1f))
+#define SVM_EXIT_CODES 0x0a0U /* that have an intercept bit */
 
 #define TLB_FLUSH_NOTHING 0U
 #define TLB_FLUSH_ALL     1U
@@ -157,6 +148,9 @@ void vmcb_init(struct vmcb *vmcb, const struct vmcb_setup *setup);
 
 /* Sets the state save area to `start`; registers that it does not name are as after reset. */
 void vmcb_start(struct vmcb *vmcb, const struct vcpu_start *start);
+
+/* The same for a start-up interrupt with `vector`: real mode, at that page (APM Vol. 2, 16.5). */
+void vmcb_start_up(struct vmcb *vmcb, uint8_t vector);
 
 /* Between the VMCB's packing of a segment's attributes and that of struct segment. */
 uint16_t vmcb_pack_attributes(uint16_t attributes);

@@ -15,6 +15,9 @@
 #define EPT_1G          (1ULL << 17)
 #define EPT_INVEPT      (1ULL << 20)
 
+#define VPID_INVVPID        (1ULL << 32)
+#define VPID_SINGLE_CONTEXT (1ULL << 41)
+
 enum wish { REQUIRED, WANTED, REFUSED };
 
 struct control {
@@ -90,8 +93,7 @@ static uint32_t capability_msr(enum control_field field, bool has_true_controls)
 static uint64_t read_capabilities(msr_reader read, enum control_field field, bool has_true,
                                   const uint64_t *known)
 {
-    if (field == CONTROL_SECONDARY &&
-        (known[CONTROL_PRIMARY] >> 32 & PRIMARY_SECONDARY) == 0) {
+    if (field == CONTROL_SECONDARY && (known[CONTROL_PRIMARY] >> 32 & PRIMARY_SECONDARY) == 0) {
         return 0;
     }
     return read(capability_msr(field, has_true));
@@ -147,7 +149,13 @@ bool vmx_controls_find(msr_reader read, struct vmx_controls *controls, requireme
         }
     }
     complete = check_ept(read, controls, report, context) && complete;
-    controls->vpid = (controls->value[CONTROL_SECONDARY] & SECONDARY_VPID) != 0;
+    /* VPID without a way to flush one would be of no use. */
+    if ((controls->value[CONTROL_SECONDARY] & SECONDARY_VPID) != 0) {
+        uint64_t flushes = VPID_INVVPID | VPID_SINGLE_CONTEXT;
+
+        controls->vpid = (read(MSR_EPT_VPID) & flushes) == flushes;
+        controls->value[CONTROL_SECONDARY] &= controls->vpid ? UINT32_MAX : ~SECONDARY_VPID;
+    }
     controls->virtual_apic = (controls->value[CONTROL_SECONDARY] & virtual_apic) == virtual_apic;
     /* They go on together, when a guest's APIC is in x2APIC mode; until then they are off. */
     controls->value[CONTROL_SECONDARY] &= ~virtual_apic;

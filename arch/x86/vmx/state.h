@@ -10,9 +10,9 @@
 
 struct backend_vm {
     struct page_table ept;
-    uint8_t *io_bitmaps;       /* A and B: 8 KiB */
-    uint8_t *msr_bitmap;       /* 4 KiB */
-    uint8_t *msr_bitmap_apic;  /* the same while the hardware runs the guest's x2APIC */
+    uint8_t *io_bitmaps;      /* A and B: 8 KiB */
+    uint8_t *msr_bitmap;      /* 4 KiB */
+    uint8_t *msr_bitmap_apic; /* the same while the hardware runs the guest's x2APIC */
 };
 
 struct backend_vcpu {

@@ -32,7 +32,7 @@
 #define EPT_WRITE_BACK (6ULL << 3)
 #define EPT_IGNORE_PAT (1ULL << 6)
 /* EPT pointer: write-back tables, a walk of 4. */
-#define EPTP_FLAGS     (6ULL | 3ULL << 3)
+#define EPTP_FLAGS (6ULL | 3ULL << 3)
 
 /* Exceptions that must exit: #DB and #AC can recur without end while they are delivered
  * (CVE-2015-8104, CVE-2015-5307), and #MC is the machine's, not the guest's. */
@@ -125,10 +125,10 @@ static void pass_msr(void *context, uint32_t index, unsigned rights)
     unsigned bit = index & 0x1fff;
 
     if ((rights & MSR_PASS_READ) != 0) {
-        bitmap[half + bit / 8] &= (uint8_t)~(1U << bit % 8);
+        bitmap[half + bit / 8] &= (uint8_t) ~(1U << bit % 8);
     }
     if ((rights & MSR_PASS_WRITE) != 0) {
-        bitmap[2048 + half + bit / 8] &= (uint8_t)~(1U << bit % 8);
+        bitmap[2048 + half + bit / 8] &= (uint8_t) ~(1U << bit % 8);
     }
 }
 
@@ -269,46 +269,84 @@ static void write_segment(unsigned number, uint16_t selector, uint64_t base, uin
     vmcs_write(vmcs_field_after(VMCS_GUEST_ES_RIGHTS, number), rights);
 }
 
-static void write_start_segments(const struct vcpu_start *start)
+/* With VPID the guest's translations outlive exits; a paging change that we make must end them. */
+static void flush_translations(const struct vcpu *vcpu)
 {
-    const uint32_t code = 0xa09b;     /* 64-bit, present, execute/read, accessed */
-    const uint32_t data = 0xc093;     /* 32-bit, 4 KiB units, present, read/write, accessed */
-    const uint32_t busy_task = 0x8b;  /* VM entry wants a busy TSS (SDM Vol. 3C, 27.3.1.2) */
+    const struct {
+        uint64_t vpid;
+        uint64_t address;
+    } descriptor = {vcpu->arch->address_space, 0};
+    const uint64_t single_context = 1;
+    bool good;
+
+    if (controls.vpid) {
+        __asm__ volatile("invvpid %1, %2"
+                         : "=@cca"(good)
+                         : "m"(descriptor), "r"(single_context)
+                         : "memory");
+        if (!good) {
+            vmcs_failed("INVVPID", descriptor.vpid);
+        }
+    }
+}
+
+/* What the two ways to start differ in; the rest is as after INIT (SDM Vol. 3A, table 9-1). */
+struct initial_state {
+    uint64_t cr0;
+    uint64_t cr3;
+    uint64_t cr4;
+    uint64_t efer;
+    uint64_t rip;
+    uint64_t rsp;
+    uint32_t code_rights;
+    uint32_t data_rights;
+    uint16_t code_selector;
+    uint16_t data_selector;
+    uint64_t code_base;
+    uint32_t limit;
+};
+
+static void write_initial_segments(const struct initial_state *state)
+{
+    const uint32_t busy_task = 0x8b; /* VM entry wants a busy TSS (SDM Vol. 3C, 27.3.1.2) */
     const uint32_t unusable = 1U << 16;
 
     for (unsigned i = SEGMENT_ES; i <= SEGMENT_GS; i++) {
-        bool is_code = i == SEGMENT_CS;
-
-        write_segment(i, is_code ? start->code_selector : start->data_selector, 0, UINT32_MAX,
-                      is_code ? code : data);
+        if (i == SEGMENT_CS) {
+            write_segment(i, state->code_selector, state->code_base, state->limit,
+                          state->code_rights);
+        } else {
+            write_segment(i, state->data_selector, 0, state->limit, state->data_rights);
+        }
     }
     write_segment(6, 0, 0, 0, unusable); /* LDTR */
     write_segment(7, 0, 0, 0x67, busy_task);
-    vmcs_write(VMCS_GUEST_GDTR_BASE, start->gdt_base);
-    vmcs_write(VMCS_GUEST_GDTR_LIMIT, start->gdt_limit);
+    vmcs_write(VMCS_GUEST_GDTR_BASE, 0);
+    vmcs_write(VMCS_GUEST_GDTR_LIMIT, 0xffff);
     vmcs_write(VMCS_GUEST_IDTR_BASE, 0);
-    vmcs_write(VMCS_GUEST_IDTR_LIMIT, 0);
+    vmcs_write(VMCS_GUEST_IDTR_LIMIT, 0xffff);
 }
 
-static void vmx_vcpu_start(struct vcpu *vcpu, const struct vcpu_start *start)
+static void write_initial_state(struct vcpu *vcpu, const struct initial_state *state)
 {
-    uint64_t cr0 = CR0_PE | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
+    uint32_t entry = controls.value[CONTROL_ENTRY];
 
     memset(vcpu->general, 0, sizeof(vcpu->general));
-    vcpu->general[GENERAL_RSI] = start->rsi;
-    write_start_segments(start);
-    vmcs_write(VMCS_GUEST_CR0, cr0 | (read_msr(MSR_CR0_FIXED_0) & ~(CR0_PE | CR0_PG)));
-    vmcs_write(VMCS_CR0_SHADOW, cr0);
-    vmcs_write(VMCS_GUEST_CR3, start->cr3);
-    vmcs_write(VMCS_GUEST_CR4, CR4_PAE | CR4_VMXE);
-    vmcs_write(VMCS_CR4_SHADOW, CR4_PAE);
-    vmcs_write(VMCS_GUEST_EFER, EFER_LME | EFER_LMA);
+    write_initial_segments(state);
+    vmcs_write(VMCS_GUEST_CR0, state->cr0 | (read_msr(MSR_CR0_FIXED_0) & ~(CR0_PE | CR0_PG)));
+    vmcs_write(VMCS_CR0_SHADOW, state->cr0);
+    vmcs_write(VMCS_GUEST_CR3, state->cr3);
+    vmcs_write(VMCS_GUEST_CR4, state->cr4 | CR4_VMXE);
+    vmcs_write(VMCS_CR4_SHADOW, state->cr4);
+    vmcs_write(VMCS_GUEST_EFER, state->efer);
+    vmcs_write(VMCS_ENTRY_CONTROLS, (state->efer & EFER_LMA) != 0 ? entry : entry & ~ENTRY_IA32E);
     vmcs_write(VMCS_GUEST_PAT, PAT_RESET);
     vmcs_write(VMCS_GUEST_DR7, 0x400);
     vmcs_write(VMCS_GUEST_DEBUGCTL, 0);
-    vmcs_write(VMCS_GUEST_RIP, start->rip);
-    vmcs_write(VMCS_GUEST_RSP, start->rsp);
+    vmcs_write(VMCS_GUEST_RIP, state->rip);
+    vmcs_write(VMCS_GUEST_RSP, state->rsp);
     vmcs_write(VMCS_GUEST_RFLAGS, RFLAGS_FIXED);
+    /* Bochs 2.7 leaves "blocking by SMI" here after a start-up interrupt; real CPUs leave 0. */
     vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, 0);
     vmcs_write(VMCS_GUEST_ACTIVITY, 0);
     vmcs_write(VMCS_GUEST_PENDING_DEBUG, 0);
@@ -317,6 +355,43 @@ static void vmx_vcpu_start(struct vcpu *vcpu, const struct vcpu_start *start)
     vmcs_write(VMCS_GUEST_SYSENTER_EIP, 0);
     vmcs_write(VMCS_ENTRY_EVENT, 0);
     vcpu->backend->event_queued = false;
+}
+
+static void vmx_vcpu_start(struct vcpu *vcpu, const struct vcpu_start *start)
+{
+    const struct initial_state state = {
+        .cr0 = CR0_PE | CR0_ET | CR0_NE | CR0_WP | CR0_PG,
+        .cr3 = start->cr3,
+        .cr4 = CR4_PAE,
+        .efer = EFER_LME | EFER_LMA,
+        .rip = start->rip,
+        .rsp = start->rsp,
+        .code_rights = 0xa09b, /* 64-bit, present, execute/read, accessed */
+        .data_rights = 0xc093, /* 32-bit, 4 KiB units, present, read/write, accessed */
+        .code_selector = start->code_selector,
+        .data_selector = start->data_selector,
+        .limit = UINT32_MAX,
+    };
+
+    write_initial_state(vcpu, &state);
+    vcpu->general[GENERAL_RSI] = start->rsi;
+    vmcs_write(VMCS_GUEST_GDTR_BASE, start->gdt_base);
+    vmcs_write(VMCS_GUEST_GDTR_LIMIT, start->gdt_limit);
+}
+
+static void vmx_vcpu_start_up(struct vcpu *vcpu, uint8_t vector)
+{
+    const struct initial_state state = {
+        .cr0 = CR0_ET | CR0_CD | CR0_NW,
+        .code_rights = 0x9b, /* 16-bit, present, execute/read, accessed */
+        .data_rights = 0x93, /* 16-bit, present, read/write, accessed */
+        .code_selector = (uint16_t)(vector << 8),
+        .code_base = (uint64_t)vector << 12,
+        .limit = 0xffff,
+    };
+
+    write_initial_state(vcpu, &state);
+    flush_translations(vcpu);
 }
 
 static void vmx_run(struct vcpu *vcpu, struct vm_exit *exit)
@@ -370,8 +445,7 @@ static void update_long_mode(uint64_t cr0)
     bool active = (cr0 & CR0_PG) != 0 && (efer & EFER_LME) != 0;
 
     vmcs_write(VMCS_GUEST_EFER, active ? efer | EFER_LMA : efer & ~EFER_LMA);
-    vmcs_write(VMCS_ENTRY_CONTROLS,
-               active ? entry | ENTRY_IA32E : entry & ~(uint64_t)ENTRY_IA32E);
+    vmcs_write(VMCS_ENTRY_CONTROLS, active ? entry | ENTRY_IA32E : entry & ~(uint64_t)ENTRY_IA32E);
 }
 
 /* PAE paging caches its four top entries when CR0 or CR4 is written (SDM Vol. 3A, 4.4.1). */
@@ -408,6 +482,7 @@ static void vmx_set(struct vcpu *vcpu, enum vcpu_register name, uint64_t value)
         vmcs_write(VMCS_CR0_SHADOW, value);
         update_long_mode(value);
         load_page_directory_pointers(vcpu);
+        flush_translations(vcpu);
         return;
     case REGISTER_CR3:
         vmcs_write(VMCS_GUEST_CR3, value);
@@ -416,6 +491,7 @@ static void vmx_set(struct vcpu *vcpu, enum vcpu_register name, uint64_t value)
         vmcs_write(VMCS_GUEST_CR4, value | CR4_VMXE);
         vmcs_write(VMCS_CR4_SHADOW, value);
         load_page_directory_pointers(vcpu);
+        flush_translations(vcpu);
         return;
     case REGISTER_EFER:
         vmcs_write(VMCS_GUEST_EFER, value);
@@ -473,8 +549,7 @@ static void set_primary(struct vcpu *vcpu, uint32_t bit, bool on)
 static bool vmx_inject_interrupt(struct vcpu *vcpu, unsigned vector)
 {
     const uint64_t shadows = INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS;
-    bool ready = !vcpu->backend->event_queued &&
-                 (vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_IF) != 0 &&
+    bool ready = !vcpu->backend->event_queued && (vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_IF) != 0 &&
                  (vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & shadows) == 0;
 
     set_primary(vcpu, PRIMARY_INTERRUPT_WINDOW, !ready);
@@ -491,10 +566,9 @@ static void vmx_cancel_interrupt_window(struct vcpu *vcpu)
 
 static bool vmx_inject_nmi(struct vcpu *vcpu)
 {
-    const uint64_t blocked =
-        INTERRUPTIBILITY_NMI | INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS;
-    bool ready = !vcpu->backend->event_queued &&
-                 (vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & blocked) == 0;
+    const uint64_t blocked = INTERRUPTIBILITY_NMI | INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS;
+    bool ready =
+        !vcpu->backend->event_queued && (vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & blocked) == 0;
 
     set_primary(vcpu, PRIMARY_NMI_WINDOW, !ready);
     if (ready) {
@@ -516,8 +590,8 @@ static void vmx_set_x2apic_mode(struct vcpu *vcpu, bool x2apic, int in_service)
     }
     backend->delivers = on;
     backend->requested = 0;
-    backend->secondary = on ? backend->secondary | virtual_apic
-                            : backend->secondary & ~virtual_apic;
+    backend->secondary =
+        on ? backend->secondary | virtual_apic : backend->secondary & ~virtual_apic;
     vmcs_write(VMCS_SECONDARY_CONTROLS, backend->secondary);
     vmcs_write(VMCS_MSR_BITMAP, (uintptr_t)(on ? vm->msr_bitmap_apic : vm->msr_bitmap));
     if (on) {
@@ -582,6 +656,7 @@ const struct virtualization vmx_virtualization = {
     .map = vmx_map,
     .vcpu_create = vmx_vcpu_create,
     .vcpu_start = vmx_vcpu_start,
+    .vcpu_start_up = vmx_vcpu_start_up,
     .run = vmx_run,
     .get = vmx_get,
     .set = vmx_set,
