@@ -161,18 +161,18 @@ static void test_length_from_bytes(void **state)
     assert_int_equal(LENGTH(fixture, SVM_EXIT_CPUID,
                             "\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x0f\xa2"),
                      15);
-    assert_int_equal(LENGTH(fixture, SVM_EXIT_HLT, "\xf4"), 1);
-    assert_int_equal(LENGTH(fixture, SVM_EXIT_HLT, "\xf3\xf4"), 2);
+    assert_int_equal(LENGTH(fixture, 0x78, "\xf4"), 1);
+    assert_int_equal(LENGTH(fixture, 0x78, "\xf3\xf4"), 2);
     assert_int_equal(LENGTH(fixture, SVM_EXIT_MSR, "\x0f\x30"), 2);
     assert_int_equal(LENGTH(fixture, SVM_EXIT_MSR, "\x40\x0f\x32"), 3);
-    assert_int_equal(LENGTH(fixture, SVM_EXIT_INVD, "\x2e\x0f\x08"), 3);
-    assert_int_equal(LENGTH(fixture, SVM_EXIT_WBINVD, "\x2e\x0f\x09"), 3);
-    assert_int_equal(LENGTH(fixture, SVM_EXIT_WBINVD, "\x2e\x0f\x08"), 3); /* TCG's INVD */
+    assert_int_equal(LENGTH(fixture, 0x76, "\x2e\x0f\x08"), 3);
+    assert_int_equal(LENGTH(fixture, 0x89, "\x2e\x0f\x09"), 3);
+    assert_int_equal(LENGTH(fixture, 0x89, "\x2e\x0f\x08"), 3); /* TCG's INVD */
     assert_int_equal(LENGTH(fixture, SVM_EXIT_XSETBV, "\x0f\x01\xd1"), 3);
     assert_int_equal(LENGTH(fixture, SVM_EXIT_XSETBV, "\x41\x0f\x01\xd1"), 4);
     /* Changed under our hands, nothing but prefixes, or too long: as if it had no prefixes. */
     assert_int_equal(LENGTH(fixture, SVM_EXIT_CPUID, "\x66\x90"), 2);
-    assert_int_equal(LENGTH(fixture, SVM_EXIT_HLT, "\x66\x0f\xf4"), 1);
+    assert_int_equal(LENGTH(fixture, 0x78, "\x66\x0f\xf4"), 1);
     memset(fixture->ram + CODE, 0x66, 64);
     assert_int_equal(translate(fixture, SVM_EXIT_CPUID).instruction_length, 2);
     discard(fixture);
@@ -212,7 +212,7 @@ static void test_length_in_other_modes(void **state)
     assert_int_equal(translate(fixture, SVM_EXIT_CPUID).instruction_length, 2);
     fixture->ram[RAM_SIZE - 1] = 0xf3;
     cpu->rip = RAM_SIZE - 1;
-    assert_int_equal(translate(fixture, SVM_EXIT_HLT).instruction_length, 1);
+    assert_int_equal(translate(fixture, 0x78).instruction_length, 1);
     discard(fixture);
 }
 
@@ -527,7 +527,7 @@ static void test_inject_exception(void **state)
 
 static bool iret_exits(const struct fixture *fixture)
 {
-    return (fixture->vmcb.intercepts & 1U << 20) != 0;
+    return (fixture->vmcb.intercepts[3] & 1U << 20) != 0;
 }
 
 /* The guest takes an NMI; the next one waits until it is past the IRET of the first. */
@@ -625,21 +625,39 @@ static void test_segment(void **state)
     discard(fixture);
 }
 
-static void test_cr8_watch(void **state)
+static uint64_t intercepts(const struct fixture *fixture, size_t offset)
+{
+    uint32_t word;
+
+    memcpy(&word, (const uint8_t *)&fixture->vmcb + offset, sizeof(word));
+    return word;
+}
+
+/* By the offsets of APM Vol. 2, table B-1. */
+static void test_intercepts(void **state)
 {
     (void)state;
     struct fixture *fixture = make();
     struct vmcb *vmcb = &fixture->vmcb;
 
-    svm_watch_cr8(vmcb, false);
-    assert_int_equal(vmcb->cr_writes, 0x010);
+    assert_int_equal(intercepts(fixture, 0x000), 0x00100000); /* writes of CR4 */
+    assert_int_equal(intercepts(fixture, 0x004), 0);
+    assert_int_equal(intercepts(fixture, 0x008), 0x00060002); /* #MC, #AC, #DB */
+    assert_int_equal(intercepts(fixture, 0x00c), 0x9d4c801b);
+    assert_int_equal(intercepts(fixture, 0x010), 0x00006e7f);
+    assert_int_equal(intercepts(fixture, 0x014), 0);
+    svm_intercept(vmcb, SVM_EXIT_CR8_WRITE, false);
     assert_int_equal(vmcb->clean, CLEAN_ALL);
-    svm_watch_cr8(vmcb, true);
-    svm_watch_cr8(vmcb, true);
-    assert_int_equal(vmcb->cr_writes, 0x110);
+    svm_intercept(vmcb, SVM_EXIT_CR8_WRITE, true);
+    svm_intercept(vmcb, SVM_EXIT_CR8_WRITE, true);
+    assert_int_equal(intercepts(fixture, 0x000), 0x01100000);
     assert_int_equal(vmcb->clean, CLEAN_ALL & ~CLEAN_INTERCEPTS);
-    svm_watch_cr8(vmcb, false);
-    assert_int_equal(vmcb->cr_writes, 0x010);
+    /* Another start ends what was asked for meanwhile. */
+    svm_intercept(vmcb, SVM_EXIT_IRET, true);
+    assert_int_equal(intercepts(fixture, 0x00c), 0x9d5c801b);
+    svm_vcpu_start_up(&fixture->vcpu, 0x9a);
+    assert_int_equal(intercepts(fixture, 0x000), 0x00100000);
+    assert_int_equal(intercepts(fixture, 0x00c), 0x9d4c801b);
     discard(fixture);
 }
 
@@ -689,7 +707,7 @@ int main(void)
         cmocka_unit_test(test_nmi),
         cmocka_unit_test(test_registers),
         cmocka_unit_test(test_segment),
-        cmocka_unit_test(test_cr8_watch),
+        cmocka_unit_test(test_intercepts),
         cmocka_unit_test(test_any_exit),
     };
 
