@@ -3,18 +3,36 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -e -o pipefail -c
 .DELETE_ON_ERROR:
-MAKEFLAGS += --no-builtin-rules
+MAKEFLAGS += --no-builtin-rules --jobs=$(shell nproc)
 
 BUILD := build
 PYTHON ?= /usr/bin/python3
+# What runs disk images: auto, tcg, bochs or kvm (tools/launch --accel).
 ACCEL ?= auto
+# `make V=1` shows the commands.
+Q := $(if $(V),,@)
 
 CC := gcc
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wundef -Wmissing-prototypes -Wstrict-prototypes -Wvla \
 	-Wconversion -Wno-sign-conversion -Wimplicit-fallthrough
 COMMON := -std=gnu11 -g -I. -I$(BUILD)/generated $(WARNINGS)
 
-include tools/packages.mk
+.PHONY: help run image test check unit system format format-check tidy coverage clean packages
+
+help: ## Show this list
+	@echo "Targets:"
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | \
+		column -t -s '|'
+	@echo "Variables: ACCEL=auto|tcg|bochs|kvm for run and system; V=1 shows commands"
+
+run: packages ## Install what is missing, build, and boot the demonstration guest
+	+$(Q)$(MAKE) --no-print-directory image
+	$(Q)tools/launch --accel $(ACCEL) $(BUILD)/guest/demo.img
+
+image: $(BUILD)/guest/demo.img ## Build the demonstration's disk image, build/guest/demo.img
+
+packages:
+	$(Q)tools/install-packages
 
 ## The hypervisor: one UEFI application.
 # No SSE or x87 (the guest's stay in the registers), no red zone (exceptions use the same stack).
@@ -25,13 +43,12 @@ HV_CFLAGS := $(COMMON) -O2 -ffreestanding -fpic -fvisibility=hidden -fshort-wcha
 HV_LDFLAGS := -nostdlib -znocombreloc -shared -Bsymbolic --no-undefined --warn-common \
 	-T arch/x86/boot/seedvisor.lds
 
-PURE_IN_MACHINE := arch/x86/cpu/page_table.c $(addprefix arch/x86/svm/,exit.c vcpu.c vmcb.c) \
-	$(addprefix arch/x86/vmx/,controls.c exit.c)
-PURE_SOURCES := $(sort $(wildcard vmm/*.c virtio/*.c devices/*/*.c arch/x86/guest/*.c) \
-	$(PURE_IN_MACHINE))
-MACHINE_SOURCES := $(sort $(filter-out $(PURE_IN_MACHINE), \
-	$(wildcard arch/x86/boot/*.c arch/x86/cpu/*.c arch/x86/host/*.c arch/x86/vmx/*.c \
-	arch/x86/svm/*.c)))
+# Free of machine instructions: these compile on the host too, for the tests.
+PURE_X86 := arch/x86/cpu/page_table.c arch/x86/vmx/controls.c arch/x86/vmx/exit.c \
+	arch/x86/svm/vmcb.c arch/x86/svm/vcpu.c arch/x86/svm/exit.c
+PURE_SOURCES := $(sort $(wildcard vmm/*.c virtio/*.c devices/*/*.c arch/x86/guest/*.c) $(PURE_X86))
+MACHINE_SOURCES := $(sort $(filter-out $(PURE_X86), $(wildcard arch/x86/boot/*.c arch/x86/cpu/*.c \
+	arch/x86/host/*.c arch/x86/vmx/*.c arch/x86/svm/*.c)))
 ASSEMBLY_SOURCES := $(sort $(wildcard arch/x86/*/*.asm))
 HV_OBJECTS := $(patsubst %,$(BUILD)/hv/%.o,$(PURE_SOURCES) $(MACHINE_SOURCES) $(ASSEMBLY_SOURCES))
 DSDT := $(BUILD)/generated/dsdt.h
@@ -45,49 +62,120 @@ $(BUILD)/generated/build_id.h: FORCE
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 FORCE:
 
-$(BUILD)/hv/%.c.o: %.c | $(DSDT) $(BUILD)/generated/build_id.h
+$(BUILD)/hv/%.c.o: %.c Makefile | $(DSDT) $(BUILD)/generated/build_id.h
 	@mkdir -p $(@D)
-	$(CC) $(HV_CFLAGS) -MMD -MP -c $< -o $@
+	@echo "CC      $<"
+	$(Q)$(CC) $(HV_CFLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/hv/%.asm.o: %.asm
+$(BUILD)/hv/%.asm.o: %.asm Makefile
 	@mkdir -p $(@D)
-	nasm -f elf64 -g -F dwarf -Werror -I . -MD $(@:.o=.d) -o $@ $<
+	@echo "NASM    $<"
+	$(Q)nasm -f elf64 -g -F dwarf -Werror -I . -MD $(@:.o=.d) -o $@ $<
 
 $(BUILD)/seedvisor.so: $(HV_OBJECTS) arch/x86/boot/seedvisor.lds
-	ld $(HV_LDFLAGS) -o $@ /usr/lib/crt0-efi-x86_64.o $(HV_OBJECTS) /usr/lib/libgnuefi.a
+	@echo "LD      $@"
+	$(Q)ld $(HV_LDFLAGS) -o $@ /usr/lib/crt0-efi-x86_64.o $(HV_OBJECTS) /usr/lib/libgnuefi.a
 
 $(EFI): $(BUILD)/seedvisor.so
-	objcopy -j .text -j .sdata -j .data -j .rodata -j .dynamic -j .dynsym -j .rel -j .rela \
+	@echo "EFI     $@"
+	$(Q)objcopy -j .text -j .sdata -j .data -j .rodata -j .dynamic -j .dynsym -j .rel -j .rela \
 		-j '.rel.*' -j '.rela.*' -j .reloc --target efi-app-x86_64 --subsystem=10 $< $@
 
 # The guest's ACPI byte code: compiled by iasl, which also makes the C table of it.
 $(DSDT): arch/x86/guest/dsdt.asl
 	@mkdir -p $(@D)
-	iasl -ve -tc -p $(BUILD)/generated/dsdt $< > $(BUILD)/generated/iasl.log || \
+	@echo "IASL    $<"
+	$(Q)iasl -ve -tc -p $(BUILD)/generated/dsdt $< > $(BUILD)/generated/iasl.log || \
 		{ cat $(BUILD)/generated/iasl.log; exit 1; }
-	sed 's/^unsigned char/static const unsigned char/' $(BUILD)/generated/dsdt.hex > $@
+	$(Q)sed 's/^unsigned char/static const unsigned char/' $(BUILD)/generated/dsdt.hex > $@
 
 ## Host tests: the shipped sources, compiled for this machine under the sanitizers.
 HOST_CFLAGS := $(COMMON) -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer
-HOST_SOURCES := $(PURE_SOURCES)
-HOST_OBJECTS := $(patsubst %,$(BUILD)/host/%.o,$(HOST_SOURCES))
+HOST_OBJECTS := $(patsubst %,$(BUILD)/host/%.o,$(PURE_SOURCES))
 HOST_TESTS := $(patsubst guest-tests/host/%.c,$(BUILD)/host/%,$(wildcard guest-tests/host/test_*.c))
 
-$(BUILD)/host/%.c.o: %.c | $(DSDT)
+$(BUILD)/host/%.c.o: %.c Makefile | $(DSDT)
 	@mkdir -p $(@D)
-	$(CC) $(HOST_CFLAGS) -MMD -MP -c $< -o $@
+	@echo "CC host $<"
+	$(Q)$(CC) $(HOST_CFLAGS) -MMD -MP -c $< -o $@
 
 $(BUILD)/host/libseedvisor.a: $(HOST_OBJECTS)
-	rm -f $@ && ar rcs $@ $^
+	$(Q)rm -f $@ && ar rcs $@ $^
 
 # support.c: what the machine supplies on the machine, such as the log.
 $(BUILD)/host/test_%: $(BUILD)/host/guest-tests/host/test_%.c.o \
 		$(BUILD)/host/guest-tests/host/support.c.o $(BUILD)/host/libseedvisor.a
-	$(CC) $(HOST_CFLAGS) -o $@ $^ -Wl,--as-needed -lcmocka -lZydis
+	$(Q)$(CC) $(HOST_CFLAGS) -o $@ $^ -Wl,--as-needed -lcmocka -lZydis
 
 .PRECIOUS: $(BUILD)/host/%.c.o
 
+## Style and static analysis, of all C there is.
+C_FILES := $(sort $(shell git ls-files '*.c' '*.h' 2>/dev/null))
+TIDY_HV := $(patsubst %,$(BUILD)/tidy/%.ok,$(PURE_SOURCES) $(MACHINE_SOURCES))
+TIDY_HOST := $(patsubst %,$(BUILD)/tidy/%.ok,$(wildcard guest-tests/host/*.c))
+
+format: ## Format the C sources
+	$(Q)clang-format -i $(C_FILES)
+
+format-check: ## Fail if a C source is not formatted
+	$(Q)clang-format --dry-run --Werror $(C_FILES)
+
+tidy: $(TIDY_HV) $(TIDY_HOST) ## Run clang-tidy on what changed since it last passed
+
+# The hypervisor's flags but for those that only GCC knows.
+TIDY_FLAGS := $(filter-out -Werror -maccumulate-outgoing-args -mstack-protector-guard=global, \
+	$(HV_CFLAGS))
+$(TIDY_HV): TIDY_WITH := $(TIDY_FLAGS)
+$(TIDY_HOST): TIDY_WITH := $(filter-out -Werror,$(COMMON))
+$(BUILD)/tidy/%.ok: % .clang-tidy | $(DSDT) $(BUILD)/generated/build_id.h
+	@mkdir -p $(@D)
+	@echo "TIDY    $<"
+	$(Q)clang-tidy --quiet $< -- $(TIDY_WITH) 2>$@.log || { cat $@.log; exit 1; }
+	$(Q)rm -f $@.log; touch $@
+
+## Tests.
+SYSTEM_ACCELS ?= bochs,tcg
+# test_linux_boot loads the real kernel as well, where it is there already.
+export SEEDVISOR_TEST_KERNEL := $(wildcard $(BUILD)/guest/vmlinuz)
+
+unit: $(HOST_TESTS) ## Run the unit tests on this machine
+	$(Q)tools/test-summary $(HOST_TESTS)
+
+check: format-check tidy $(EFI) unit ## What a developer runs all day: style, analysis, unit tests
+
+system: packages ## Boot every scenario in the emulators (SYSTEM_ACCELS=bochs,tcg)
+	+$(Q)$(MAKE) --no-print-directory $(EFI) guest probe
+	$(Q)$(PYTHON) -m pytest -q guest-tests/system --accel $(SYSTEM_ACCELS)
+
+TEST_COMMANDS = $(foreach test,$(HOST_TESTS),'$(test)') \
+	'$(MAKE) --no-print-directory format-check' '$(MAKE) --no-print-directory tidy' \
+	'$(PYTHON) -m pytest -v guest-tests/system --accel $(SYSTEM_ACCELS)'
+
+test: packages ## Everything, as CI runs it
+	+$(Q)$(MAKE) --no-print-directory $(EFI) guest probe $(HOST_TESTS)
+	+$(Q)SEEDVISOR_TEST_KERNEL=$(BUILD)/guest/vmlinuz tools/test-summary $(TEST_COMMANDS)
+
+## Coverage of the host tests.
+COVERAGE := $(BUILD)/coverage
+coverage: packages ## Show what the unit tests cover; HTML in build/coverage/html
+	+$(Q)$(MAKE) --no-print-directory BUILD=$(COVERAGE) SEEDVISOR_TEST_KERNEL= \
+		HOST_CFLAGS='$(COMMON) -I$(COVERAGE)/generated -O0 --coverage -fprofile-abs-path' \
+		$(patsubst $(BUILD)/%,$(COVERAGE)/%,$(HOST_TESTS))
+	$(Q)find $(COVERAGE) -name '*.gcda' -delete
+	$(Q)for test in $(COVERAGE)/host/test_*; do [ -x $$test ] && $$test > /dev/null 2>&1 || true; done
+	$(Q)lcov --quiet --capture --rc lcov_branch_coverage=1 --directory $(COVERAGE)/host \
+		--output-file $(COVERAGE)/all.info
+	$(Q)lcov --quiet --rc lcov_branch_coverage=1 --remove $(COVERAGE)/all.info '*/guest-tests/*' \
+		--output-file $(COVERAGE)/host.info
+	$(Q)genhtml --quiet --branch-coverage --prefix $(CURDIR) --output-directory $(COVERAGE)/html \
+		$(COVERAGE)/host.info
+	$(Q)lcov --rc lcov_branch_coverage=1 --list $(COVERAGE)/host.info
+
+clean: ## Remove everything that was built
+	rm -rf $(BUILD)
+
 include guest-tests/linux/guest.mk
+-include guest-tests/fuzz/fuzz.mk
 
 -include $(shell find $(BUILD)/hv $(BUILD)/host -name '*.d' 2>/dev/null)

@@ -99,8 +99,8 @@ static void test_start_up(void **state)
 
     memset(&vmcb, 0xff, sizeof(vmcb));
     vmcb_start_up(&vmcb, 0x9a);
-    assert_segment(&vmcb, 0x00, 0, 0x93, 0xffff);         /* ES */
-    assert_int_equal(field(&vmcb, 0x410, 2), 0x9a00);     /* CS: selector, attributes, limit */
+    assert_segment(&vmcb, 0x00, 0, 0x93, 0xffff);     /* ES */
+    assert_int_equal(field(&vmcb, 0x410, 2), 0x9a00); /* CS: selector, attributes, limit */
     assert_int_equal(field(&vmcb, 0x412, 2), 0x9b);
     assert_int_equal(field(&vmcb, 0x414, 4), 0xffff);
     assert_int_equal(field(&vmcb, 0x418, 8), 0x9a000);    /* its base */

@@ -359,7 +359,7 @@ uint64_t firmware_time(void)
 
     /* Local time = UTC - TimeZone minutes (UEFI 2.10, 8.3.1); unspecified is taken for UTC. */
     if (time.TimeZone != EFI_UNSPECIFIED_TIMEZONE) {
-        seconds += time.TimeZone * 60;
+        seconds += time.TimeZone * 60LL;
     }
     return (uint64_t)seconds;
 }

@@ -16,6 +16,8 @@
 
 static const struct virtualization *const backends[] = {&vmx_virtualization, &svm_virtualization};
 
+#define BACKENDS (sizeof(backends) / sizeof(backends[0]))
+
 struct findings {
     unsigned missing;
 };
@@ -67,26 +69,25 @@ static void check_memory(const struct config *config, struct findings *findings)
     }
 }
 
-static const struct virtualization *find_backend(void)
+/* The index of the first backend that this CPU announces; BACKENDS if there is none. */
+static size_t find_backend(void)
 {
-    for (size_t i = 0; i < sizeof(backends) / sizeof(backends[0]); i++) {
-        if (backends[i]->supported()) {
-            return backends[i];
-        }
+    size_t i = 0;
+
+    while (i < BACKENDS && !backends[i]->supported()) {
+        i++;
     }
-    return NULL;
+    return i;
 }
 
 const struct virtualization *preflight(const struct config *config)
 {
-    const struct virtualization *backend = find_backend();
+    size_t found = find_backend();
     struct findings findings = {0};
 
-    if (backend != NULL) {
-        backend->requirements(check, &findings);
-    } else {
-        /* Each names itself as missing; people know which vendor's machine they have. */
-        for (size_t i = 0; i < sizeof(backends) / sizeof(backends[0]); i++) {
+    /* If there is none, each names itself as missing: people know whose CPU they have. */
+    for (size_t i = 0; i < BACKENDS; i++) {
+        if (i == found || found == BACKENDS) {
             backends[i]->requirements(check, &findings);
         }
     }
@@ -96,7 +97,7 @@ const struct virtualization *preflight(const struct config *config)
           "switch five-level paging (LA57) off in the firmware's set-up");
     check_memory(config, &findings);
     if (findings.missing == 0) {
-        return backend;
+        return backends[found];
     }
     name_hypervisor_below();
     log_line("cannot start: %u missing, see above", findings.missing);

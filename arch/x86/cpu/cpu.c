@@ -85,7 +85,7 @@ void cpu_build_idt(void)
     };
 
     for (unsigned vector = 0; vector < IDT_ENTRIES; vector++) {
-        uintptr_t stub = (uintptr_t)exception_stubs + vector * EXCEPTION_STUB_SIZE;
+        uintptr_t stub = (uintptr_t)exception_stubs + (uintptr_t)vector * EXCEPTION_STUB_SIZE;
 
         idt[vector] = (struct gate){
             .offset_low = (uint16_t)stub,

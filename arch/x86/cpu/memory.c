@@ -2,6 +2,9 @@
 #include <stdint.h>
 #include <string.h>
 
+/* The C library's header names its parameters in the implementation's name space. */
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
+
 /*
  * String instructions: fast on every CPU that has what we require, and without touching the
  * guest's vector registers. Eight bytes a step, for zeroing a guest's memory is most of start-up.
@@ -78,3 +81,5 @@ int strcmp(const char *left, const char *right)
 {
     return strncmp(left, right, SIZE_MAX);
 }
+
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

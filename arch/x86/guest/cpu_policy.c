@@ -323,7 +323,7 @@ struct cpuid_registers cpu_policy_cpuid(const struct cpu_policy *policy,
                                         uint32_t subleaf)
 {
     const struct cpuid_registers none = {0};
-    struct cpuid_registers answer = none;
+    struct cpuid_registers answer;
 
     switch (leaf) {
     case 0:

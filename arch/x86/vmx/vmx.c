@@ -607,7 +607,7 @@ static void update_eoi_exits(struct vcpu *vcpu)
     const uint32_t *modes = &vcpu->arch->apic.page[APIC_TMR / 4];
 
     for (unsigned i = 0; i < 4; i++) {
-        uint64_t level = (uint64_t)modes[(2 * i + 1) * 4] << 32 | modes[2 * i * 4];
+        uint64_t level = (uint64_t)modes[8 * (size_t)i + 4] << 32 | modes[8 * (size_t)i];
 
         if (level != backend->level[i]) {
             backend->level[i] = level;
