@@ -96,7 +96,7 @@ const struct virtualization *preflight(const struct config *config)
     check(&findings, "four-level paging", (read_cr4() & CR4_LA57) == 0,
           "switch five-level paging (LA57) off in the firmware's set-up");
     check_memory(config, &findings);
-    if (findings.missing == 0) {
+    if (findings.missing == 0 && found < BACKENDS) {
         return backends[found];
     }
     name_hypervisor_below();
