@@ -3,7 +3,10 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -e -o pipefail -c
 .DELETE_ON_ERROR:
-MAKEFLAGS += --no-builtin-rules --jobs=$(shell nproc)
+MAKEFLAGS += --no-builtin-rules
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += --jobs=$(shell nproc)
+endif
 
 BUILD := build
 PYTHON ?= /usr/bin/python3
@@ -145,7 +148,7 @@ unit: $(HOST_TESTS) ## Run the unit tests on this machine
 check: format-check tidy $(EFI) unit ## What a developer runs all day: style, analysis, unit tests
 
 system: packages ## Boot every scenario in the emulators (SYSTEM_ACCELS=bochs,tcg)
-	+$(Q)$(MAKE) --no-print-directory $(EFI) guest probe
+	+$(Q)$(MAKE) --no-print-directory $(EFI) guest $(BUILD)/guest/probe.efi
 	$(Q)$(PYTHON) -m pytest -q guest-tests/system --accel $(SYSTEM_ACCELS)
 
 TEST_COMMANDS = $(foreach test,$(HOST_TESTS),'$(test)') \
@@ -153,7 +156,7 @@ TEST_COMMANDS = $(foreach test,$(HOST_TESTS),'$(test)') \
 	'$(PYTHON) -m pytest -v guest-tests/system --accel $(SYSTEM_ACCELS)'
 
 test: packages ## Everything, as CI runs it
-	+$(Q)$(MAKE) --no-print-directory $(EFI) guest probe $(HOST_TESTS)
+	+$(Q)$(MAKE) --no-print-directory $(EFI) guest $(BUILD)/guest/probe.efi $(HOST_TESTS)
 	+$(Q)SEEDVISOR_TEST_KERNEL=$(BUILD)/guest/vmlinuz tools/test-summary $(TEST_COMMANDS)
 
 ## Coverage of the host tests.
