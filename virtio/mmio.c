@@ -100,6 +100,44 @@ uint32_t virtio_mmio_register(const struct virtio_mmio *mmio, uint32_t offset)
     }
 }
 
+/* The range as the words it is made of: what either way of reading it shows. */
+static uint32_t word_at(const struct virtio_mmio *mmio, uint32_t offset)
+{
+    if (offset < VIRTIO_MMIO_CONFIG) {
+        return virtio_mmio_register(mmio, offset);
+    }
+    if (offset < VIRTIO_MMIO_SIZE && mmio->operations->config_read != NULL) {
+        return mmio->operations->config_read(mmio->device, offset - VIRTIO_MMIO_CONFIG);
+    }
+    return 0;
+}
+
+/*
+ * Brings the register page up to date with [first, end). Another vCPU may be reading: each word is
+ * one store, and the release makes all of them visible before what follows, such as an interrupt.
+ */
+static void publish(const struct virtio_mmio *mmio, uint32_t first, uint32_t end)
+{
+    if (mmio->page == NULL) {
+        return;
+    }
+    for (uint32_t offset = first; offset < end; offset += 4) {
+        mmio->page[offset / 4] = word_at(mmio, offset);
+    }
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+/* The same for the registers that change while a device lives. */
+static void publish_registers(const struct virtio_mmio *mmio)
+{
+    static const uint8_t changing[] = {DEVICE_FEATURES, QUEUE_SIZE_MAX, QUEUE_READY,
+                                       INTERRUPT_STATUS, STATUS};
+
+    for (unsigned i = 0; i < sizeof(changing); i++) {
+        publish(mmio, changing[i], changing[i] + 4U);
+    }
+}
+
 /*
  * 4.2.2.1: InterruptStatus shows the event before the driver can be told, and the line is up while
  * any bit is. An event that comes while it is up drops it for a moment: an edge-triggered input
@@ -109,7 +147,8 @@ static void signal_event(struct virtio_mmio *mmio, uint32_t event)
 {
     bool up = mmio->interrupt_status != 0;
 
-    __atomic_store_n(&mmio->interrupt_status, mmio->interrupt_status | event, __ATOMIC_RELEASE);
+    mmio->interrupt_status |= event;
+    publish_registers(mmio);
     if (up) {
         irq_line_set(&mmio->irq, false);
     }
@@ -121,7 +160,7 @@ static void clear_events(struct virtio_mmio *mmio, uint32_t events)
 {
     uint32_t before = mmio->interrupt_status;
 
-    __atomic_store_n(&mmio->interrupt_status, before & ~events, __ATOMIC_RELEASE);
+    mmio->interrupt_status &= ~events;
     if (before != 0 && mmio->interrupt_status == 0) {
         irq_line_set(&mmio->irq, false);
     }
@@ -142,6 +181,7 @@ void virtio_mmio_needs_reset(struct virtio_mmio *mmio)
     if ((mmio->status & VIRTIO_STATUS_DRIVER_OK) != 0) {
         signal_event(mmio, INTERRUPT_CONFIG_CHANGE);
     }
+    publish_registers(mmio);
 }
 
 void virtio_mmio_queue_done(struct virtio_mmio *mmio, struct virtqueue *queue)
@@ -176,6 +216,7 @@ static void reset(struct virtio_mmio *mmio)
     mmio->driver_features = 0;
     mmio->features_beyond = false;
     mmio->operations->reset(mmio->device);
+    publish(mmio, 0, VIRTIO_MMIO_SIZE);
 }
 
 void virtio_mmio_init(struct virtio_mmio *mmio, const struct virtio_mmio_setup *setup)
@@ -188,7 +229,9 @@ void virtio_mmio_init(struct virtio_mmio *mmio, const struct virtio_mmio_setup *
         .queues = setup->queues,
         .queue_count = setup->queue_count,
         .irq = setup->irq,
+        .page = setup->page,
     };
+    publish(mmio, 0, VIRTIO_MMIO_PAGE_SIZE);
 }
 
 /* 2.2.2: any subset of what is offered, and not without VERSION_1 (6.1: there is no legacy here).
@@ -337,35 +380,34 @@ static void write_register(struct virtio_mmio *mmio, uint32_t offset, uint32_t v
     }
 }
 
-/* 4.2.2.2: registers are accessed by aligned 32-bit reads and writes only. */
-static bool register_access(uint64_t offset, unsigned size)
-{
-    return size == 4 && offset % 4 == 0;
-}
-
+/* A read of any width at any place yields the bytes there, as the register page does. */
 static uint64_t mmio_read(void *device, uint64_t offset, unsigned size)
 {
     const struct virtio_mmio *mmio = device;
+    uint64_t value = 0;
 
-    if (offset < VIRTIO_MMIO_CONFIG) {
-        return register_access(offset, size) ? virtio_mmio_register(mmio, (uint32_t)offset) : 0;
+    for (unsigned i = 0; i < size; i++) {
+        uint32_t place = (uint32_t)offset + i;
+        uint64_t byte = word_at(mmio, place & ~3U) >> 8 * (place & 3) & 0xff;
+
+        value |= byte << 8 * i;
     }
-    if (mmio->operations->config_read == NULL) {
-        return 0;
-    }
-    return mmio->operations->config_read(mmio->device, offset - VIRTIO_MMIO_CONFIG, size);
+    return value;
 }
 
+/* 4.2.2.2: registers are written by aligned 32-bit accesses only; others change nothing. */
 static void mmio_write(void *device, uint64_t offset, unsigned size, uint64_t value)
 {
     struct virtio_mmio *mmio = device;
 
     if (offset < VIRTIO_MMIO_CONFIG) {
-        if (register_access(offset, size)) {
+        if (size == 4 && offset % 4 == 0) {
             write_register(mmio, (uint32_t)offset, (uint32_t)value);
+            publish_registers(mmio);
         }
-    } else if (mmio->operations->config_write != NULL) {
+    } else if (offset + size <= VIRTIO_MMIO_SIZE && mmio->operations->config_write != NULL) {
         mmio->operations->config_write(mmio->device, offset - VIRTIO_MMIO_CONFIG, size, value);
+        publish(mmio, VIRTIO_MMIO_CONFIG, VIRTIO_MMIO_SIZE);
     }
 }
 

@@ -13,6 +13,9 @@
 #define VIRTIO_MMIO_SIZE   0x200U
 #define VIRTIO_MMIO_CONFIG 0x100U
 
+/* A device has a page to itself, so that it can be mapped; what lies past the above reads as 0. */
+#define VIRTIO_MMIO_PAGE_SIZE 0x1000U
+
 /* What a device type supplies; `device` is what virtio_mmio_init() was given. */
 struct virtio_device_operations {
     /* The driver kicked queue `index`, which is ready, of a device in operation. Bounded work. */
@@ -21,8 +24,11 @@ struct virtio_device_operations {
     void (*queue_stopped)(void *device, unsigned index);
     /* The driver reset the device: back to the initial state, all queues forgotten. */
     void (*reset)(void *device);
-    /* The configuration space, `offset` from its start; NULL for a device that has none. */
-    uint64_t (*config_read)(void *device, uint64_t offset, unsigned size);
+    /*
+     * The configuration space, `offset` from its start; NULL for a device that has none. Reads are
+     * of aligned words and without side effects, writes of 1, 2, 4 or 8 bytes within the space.
+     */
+    uint32_t (*config_read)(void *device, uint32_t offset);
     void (*config_write)(void *device, uint64_t offset, unsigned size, uint64_t value);
 };
 
@@ -46,6 +52,7 @@ struct virtio_mmio {
     struct virtqueue *queues;
     unsigned queue_count;
     struct irq_line irq;
+    volatile uint32_t *page;
 
     /* The driver's side; zero after a reset. */
     uint32_t status;
@@ -69,6 +76,12 @@ struct virtio_mmio_setup {
     struct virtqueue *queues; /* each made by virtqueue_init() */
     unsigned queue_count;
     struct irq_line irq;
+    /*
+     * VIRTIO_MMIO_PAGE_SIZE bytes, zeroed and the device's alone, or NULL. They always hold what a
+     * read through the bus yields, so that a guest which has them mapped read-only reads without an
+     * exit; InterruptStatus is there before the line goes up.
+     */
+    volatile uint32_t *page;
 };
 
 /* Brings the transport into the state a driver finds after power-on. `setup` is copied. */
@@ -95,7 +108,7 @@ void virtio_mmio_queue_done(struct virtio_mmio *mmio, struct virtqueue *queue);
  */
 void virtio_mmio_needs_reset(struct virtio_mmio *mmio);
 
-/* For a bus range of VIRTIO_MMIO_SIZE bytes whose device is a struct virtio_mmio. */
+/* For a bus range of VIRTIO_MMIO_PAGE_SIZE bytes whose device is a struct virtio_mmio. */
 extern const struct bus_operations virtio_mmio_bus_operations;
 
 #endif

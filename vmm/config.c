@@ -23,6 +23,12 @@ static const char *const rng_choices[] = {
     NULL,
 };
 
+static const char *const rng_page_choices[] = {
+    [CONFIG_RNG_MAPPED] = "mapped",
+    [CONFIG_RNG_TRAPPED] = "trapped",
+    NULL,
+};
+
 #define HOST_FIELD(field)  .section = "host", .offset = offsetof(struct config_host, field)
 #define GUEST_FIELD(field) .section = "guest", .offset = offsetof(struct config_guest, field)
 
@@ -46,6 +52,10 @@ static const struct config_key keys[] = {
     {GUEST_FIELD(rng), .name = "rng", .type = CONFIG_CHOICE, .choices = rng_choices,
      .fallback = "rdseed", .example = "none",
      .help = "Where the guest's entropy device takes its bytes from; none: no such device."},
+    {GUEST_FIELD(rng_page), .name = "rng.page", .type = CONFIG_CHOICE, .choices = rng_page_choices,
+     .fallback = "mapped", .example = "trapped",
+     .help = "How the guest reads the entropy device's registers: from a page of its own memory "
+             "map, or by an exit for each read. Both yield the same."},
 };
 
 enum place {

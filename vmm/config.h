@@ -17,6 +17,11 @@ enum config_rng {
     CONFIG_RNG_NONE,
 };
 
+enum config_rng_page {
+    CONFIG_RNG_MAPPED,
+    CONFIG_RNG_TRAPPED,
+};
+
 struct config_host {
     uint64_t panic_after_exits; /* 0: never */
 };
@@ -28,7 +33,8 @@ struct config_guest {
     char cmdline[CONFIG_CMDLINE_SIZE];
     uint64_t memory; /* bytes */
     uint64_t vcpus;
-    uint64_t rng; /* enum config_rng */
+    uint64_t rng;      /* enum config_rng */
+    uint64_t rng_page; /* enum config_rng_page */
 };
 
 struct config {

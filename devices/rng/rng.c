@@ -144,10 +144,9 @@ static const struct virtio_device_operations rng_operations = {
     .reset = rng_reset,
 };
 
-void rng_init(struct rng *rng, struct entropy_core *entropy, const struct guest_memory *memory,
-              const struct irq_line *irq)
+void rng_init(struct rng *rng, const struct rng_setup *setup)
 {
-    const struct virtio_mmio_setup setup = {
+    const struct virtio_mmio_setup transport = {
         .device_id = VIRTIO_DEVICE_ENTROPY,
         .features =
             VIRTIO_FEATURE_VERSION_1 | VIRTIO_FEATURE_INDIRECT_DESC | VIRTIO_FEATURE_EVENT_IDX,
@@ -155,12 +154,13 @@ void rng_init(struct rng *rng, struct entropy_core *entropy, const struct guest_
         .device = rng,
         .queues = &rng->queue,
         .queue_count = 1,
-        .irq = *irq,
+        .irq = setup->irq,
+        .page = setup->page,
     };
 
-    *rng = (struct rng){.entropy = entropy};
-    virtqueue_init(&rng->queue, memory, RNG_QUEUE_SIZE);
-    virtio_mmio_init(&rng->transport, &setup);
+    *rng = (struct rng){.entropy = setup->entropy};
+    virtqueue_init(&rng->queue, setup->memory, RNG_QUEUE_SIZE);
+    virtio_mmio_init(&rng->transport, &transport);
 }
 
 bool rng_has_work(const struct rng *rng)

@@ -42,12 +42,19 @@ struct rng {
     struct rng_counters counters;
 };
 
+/* What a device is made of. Nothing pointed to is owned. */
+struct rng_setup {
+    struct entropy_core *entropy;
+    const struct guest_memory *memory;
+    struct irq_line irq;
+    volatile uint32_t *page; /* as in struct virtio_mmio_setup */
+};
+
 /*
- * A device in its power-on state: for a bus range of VIRTIO_MMIO_SIZE bytes, with
- * virtio_mmio_bus_operations and &rng->transport. Nothing pointed to is owned; `irq` is copied.
+ * A device in its power-on state: for a bus range of VIRTIO_MMIO_PAGE_SIZE bytes, with
+ * virtio_mmio_bus_operations and &rng->transport.
  */
-void rng_init(struct rng *rng, struct entropy_core *entropy, const struct guest_memory *memory,
-              const struct irq_line *irq);
+void rng_init(struct rng *rng, const struct rng_setup *setup);
 
 /* Whether there is work left that no kick will announce: a buffer waits. Poll then. */
 bool rng_has_work(const struct rng *rng);

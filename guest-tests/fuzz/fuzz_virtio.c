@@ -34,6 +34,7 @@ struct machine {
     bool line;
     enum source_mode mode;
     uint64_t asked;
+    uint32_t page[VIRTIO_MMIO_PAGE_SIZE / 4];
 };
 
 /* All that must hold after any operation; a violation is a crash for the fuzzer. */
@@ -89,6 +90,7 @@ static uint64_t get_register(struct machine *machine, uint64_t offset)
     uint64_t value = 0;
 
     REQUIRE(bus_read(&machine->bus, REGISTERS + offset, 4, &value));
+    REQUIRE(machine->page[offset / 4] == value);
     return value;
 }
 
@@ -107,10 +109,14 @@ static void write_register(struct machine *machine, struct input *input)
 static void access_odd(struct machine *machine, struct input *input)
 {
     unsigned size = 1U << next(input, 1) % 4;
-    uint64_t offset = next(input, 2) % (VIRTIO_MMIO_SIZE - size);
+    uint64_t offset = next(input, 2) % (VIRTIO_MMIO_PAGE_SIZE - size);
     uint64_t value = 0;
 
+    uint64_t mapped = 0;
+
     REQUIRE(bus_read(&machine->bus, REGISTERS + offset, size, &value));
+    memcpy(&mapped, (const uint8_t *)machine->page + offset, size);
+    REQUIRE(value == mapped);
     REQUIRE(bus_write(&machine->bus, REGISTERS + offset, size, next(input, 4)));
 }
 
@@ -219,7 +225,12 @@ static void start(struct machine *machine, uint8_t *ram)
 {
     static struct entropy_core tested;
     const struct entropy_source source = {.read = source_read, .context = machine};
-    const struct irq_line irq = {.set = line_set, .controller = machine, .pin = 0};
+    const struct rng_setup setup = {
+        .entropy = &machine->core,
+        .memory = &machine->memory,
+        .irq = {.set = line_set, .controller = machine, .pin = 0},
+        .page = machine->page,
+    };
 
     *machine = (struct machine){.ram = ram};
     memset(ram, 0, RAM_SIZE);
@@ -230,8 +241,8 @@ static void start(struct machine *machine, uint8_t *ram)
     machine->asked = ENTROPY_STARTUP_WORDS;
     machine->core = tested;
     REQUIRE(guest_memory_add(&machine->memory, RAM_BASE, RAM_SIZE, ram));
-    rng_init(&machine->rng, &machine->core, &machine->memory, &irq);
-    REQUIRE(bus_add(&machine->bus, REGISTERS, VIRTIO_MMIO_SIZE, &virtio_mmio_bus_operations,
+    rng_init(&machine->rng, &setup);
+    REQUIRE(bus_add(&machine->bus, REGISTERS, VIRTIO_MMIO_PAGE_SIZE, &virtio_mmio_bus_operations,
                     &machine->rng.transport));
 }
 

@@ -96,6 +96,7 @@ static void test_full_file(void **state)
                 "memory = 1G\n"
                 "vcpus = 4\n"
                 "rng = none\n"
+                "rng.page = trapped\n"
                 "  [ guest \t B_2.x ]  \n"
                 "\tkernel=k\n");
     assert_int_equal(config.host.panic_after_exits, 5000);
@@ -108,6 +109,7 @@ static void test_full_file(void **state)
     assert_int_equal(config.guests[0].memory, 1024 * 1024 * 1024);
     assert_int_equal(config.guests[0].vcpus, 4);
     assert_int_equal(config.guests[0].rng, CONFIG_RNG_NONE);
+    assert_int_equal(config.guests[0].rng_page, CONFIG_RNG_TRAPPED);
     assert_string_equal(config.guests[1].name, "B_2.x");
     assert_string_equal(config.guests[1].kernel, "k");
 }
@@ -122,6 +124,7 @@ static void test_defaults(void **state)
     assert_int_equal(config.guests[0].memory, 256 * 1024 * 1024);
     assert_int_equal(config.guests[0].vcpus, 1);
     assert_int_equal(config.guests[0].rng, CONFIG_RNG_RDSEED);
+    assert_int_equal(config.guests[0].rng_page, CONFIG_RNG_MAPPED);
     assert_good("[host]\n[guest g]\nkernel = k");
     assert_int_equal(config.host.panic_after_exits, 0);
 }
@@ -203,6 +206,7 @@ static void test_choices(void **state)
     assert_int_equal(config.guests[0].rng, CONFIG_RNG_RDSEED);
     assert_line("rng = on", "rng = \"on\": expected rdseed or none");
     assert_line("rng = RDSEED", "rng = \"RDSEED\": expected rdseed or none");
+    assert_line("rng.page = on", "rng.page = \"on\": expected mapped or trapped");
     assert_line("rng =", "rng = \"\": expected rdseed or none");
 }
 
@@ -246,9 +250,9 @@ static void test_unknown_keys(void **state)
     assert_line("cpus = 2", "cpus: no such key in [guest g]; did you mean vcpus?");
     assert_line("rgn = none", "rgn: no such key in [guest g]; did you mean rng?");
     assert_line("colour = red", "colour: no such key in [guest g]; expected one of kernel, initrd, "
-                                "cmdline, memory, vcpus, rng");
+                                "cmdline, memory, vcpus, rng, rng.page");
     assert_line("x = 1", "x: no such key in [guest g]; expected one of kernel, initrd, cmdline, "
-                         "memory, vcpus, rng");
+                         "memory, vcpus, rng, rng.page");
     assert_line("debug.panic_after_exits = 1",
                 "debug.panic_after_exits: no such key in [guest g]; it belongs into [host]");
     assert_mistakes("[host]\nmemory = 1G\n[guest g]\nkernel = k\n",
@@ -259,7 +263,7 @@ static void test_unknown_keys(void **state)
                     "debug.panic_after_exits?\n");
     assert_line("averyveryverylongkeynamethatnooneeverthoughtof.atall.whoever.may.have.asked = 1",
                 "averyveryverylongkeynamethatnooneevertho...: no such key in [guest g]; expected "
-                "one of kernel, initrd, cmdline, memory, vcpus, rng");
+                "one of kernel, initrd, cmdline, memory, vcpus, rng, rng.page");
 }
 
 static void test_doubled_and_missing_keys(void **state)
@@ -392,7 +396,7 @@ static void test_the_table_is_complete(void **state)
     size_t count = 0;
     const struct config_key *keys = config_keys(&count);
 
-    assert_int_equal(count, 7);
+    assert_int_equal(count, 8);
     for (size_t i = 0; i < count; i++) {
         char text[256];
         bool host = strcmp(keys[i].section, "host") == 0;

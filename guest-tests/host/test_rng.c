@@ -12,6 +12,7 @@ struct machine {
     struct script script;
     struct entropy_core core;
     struct rng rng;
+    uint32_t *page;
 };
 
 static int set_up(void **state)
@@ -21,8 +22,17 @@ static int set_up(void **state)
 
     driver_init(&machine->driver);
     entropy_init(&machine->core, &source);
-    rng_init(&machine->rng, &machine->core, &machine->driver.memory, &machine->driver.irq);
-    assert_true(bus_add(&machine->driver.bus, REGISTERS, VIRTIO_MMIO_SIZE,
+    machine->page = aligned_alloc(VIRTIO_MMIO_PAGE_SIZE, VIRTIO_MMIO_PAGE_SIZE);
+    assert_non_null(machine->page);
+    memset(machine->page, 0, VIRTIO_MMIO_PAGE_SIZE);
+    const struct rng_setup setup = {.entropy = &machine->core,
+                                    .memory = &machine->driver.memory,
+                                    .irq = machine->driver.irq,
+                                    .page = machine->page};
+
+    rng_init(&machine->rng, &setup);
+    machine->driver.page = machine->page;
+    assert_true(bus_add(&machine->driver.bus, REGISTERS, VIRTIO_MMIO_PAGE_SIZE,
                         &virtio_mmio_bus_operations, &machine->rng.transport));
     entropy_refill(&machine->core, ENTROPY_STARTUP_WORDS);
     *state = machine;
@@ -34,6 +44,7 @@ static int tear_down(void **state)
     struct machine *machine = *state;
 
     driver_free(&machine->driver);
+    free(machine->page);
     free(machine);
     return 0;
 }
@@ -485,8 +496,11 @@ static void test_two_guests(void **state)
     struct rng rng;
 
     driver_init(&other);
-    rng_init(&rng, &machine->core, &other.memory, &other.irq);
-    assert_true(bus_add(&other.bus, REGISTERS, VIRTIO_MMIO_SIZE, &virtio_mmio_bus_operations,
+    const struct rng_setup setup = {
+        .entropy = &machine->core, .memory = &other.memory, .irq = other.irq};
+
+    rng_init(&rng, &setup);
+    assert_true(bus_add(&other.bus, REGISTERS, VIRTIO_MMIO_PAGE_SIZE, &virtio_mmio_bus_operations,
                         &rng.transport));
     fill_pool(machine);
     bring_up(&machine->driver, OFFERED, 8);

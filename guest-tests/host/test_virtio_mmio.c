@@ -13,7 +13,9 @@ struct probe {
     unsigned notified[QUEUES];
     unsigned stopped[QUEUES];
     unsigned resets;
+    unsigned writes;
     uint8_t config[8];
+    uint32_t *page;
 };
 
 static void probe_notified(void *device, unsigned index)
@@ -37,13 +39,14 @@ static void probe_reset(void *device)
     probe->resets++;
 }
 
-static uint64_t probe_config_read(void *device, uint64_t offset, unsigned size)
+static uint32_t probe_config_read(void *device, uint32_t offset)
 {
     struct probe *probe = device;
-    uint64_t value = 0;
+    uint32_t value = 0;
 
-    if (offset + size <= sizeof(probe->config)) {
-        memcpy(&value, probe->config + offset, size);
+    assert_int_equal(offset % 4, 0);
+    if (offset + 4 <= sizeof(probe->config)) {
+        memcpy(&value, probe->config + offset, 4);
     }
     return value;
 }
@@ -52,6 +55,7 @@ static void probe_config_write(void *device, uint64_t offset, unsigned size, uin
 {
     struct probe *probe = device;
 
+    probe->writes++;
     if (offset + size <= sizeof(probe->config)) {
         memcpy(probe->config + offset, &value, size);
     }
@@ -76,6 +80,8 @@ static int set_up(void **state)
     struct probe *probe = calloc(1, sizeof(*probe));
 
     driver_init(&probe->driver);
+    probe->page = calloc(1, VIRTIO_MMIO_PAGE_SIZE);
+    assert_non_null(probe->page);
     for (unsigned i = 0; i < QUEUES; i++) {
         virtqueue_init(&probe->queues[i], &probe->driver.memory, i == 0 ? 64 : 8);
     }
@@ -87,10 +93,12 @@ static int set_up(void **state)
         .queues = probe->queues,
         .queue_count = QUEUES,
         .irq = probe->driver.irq,
+        .page = probe->page,
     };
 
     virtio_mmio_init(&probe->mmio, &setup);
-    assert_true(bus_add(&probe->driver.bus, REGISTERS, VIRTIO_MMIO_SIZE,
+    probe->driver.page = probe->page;
+    assert_true(bus_add(&probe->driver.bus, REGISTERS, VIRTIO_MMIO_PAGE_SIZE,
                         &virtio_mmio_bus_operations, &probe->mmio));
     *state = probe;
     return 0;
@@ -101,6 +109,7 @@ static int tear_down(void **state)
     struct probe *probe = *state;
 
     driver_free(&probe->driver);
+    free(probe->page);
     free(probe);
     return 0;
 }
@@ -347,8 +356,8 @@ static void test_no_shared_memory(void **state)
     }
 }
 
-/* RB-12: below 0x100 only aligned 32-bit accesses do anything. */
-static void test_access_widths(void **state)
+/* RB-12: below 0x100 only aligned 32-bit writes do anything. */
+static void test_write_widths(void **state)
 {
     struct probe *probe = *state;
     struct driver *driver = &probe->driver;
@@ -356,20 +365,96 @@ static void test_access_widths(void **state)
 
     for (unsigned i = 0; i < 4; i++) {
         for (uint32_t offset = 0; offset + sizes[i] <= 0x100; offset++) {
-            uint64_t value = 7;
-
-            if (sizes[i] == 4 && offset % 4 == 0) {
-                continue;
+            if (sizes[i] != 4 || offset % 4 != 0) {
+                assert_true(bus_write(&driver->bus, REGISTERS + offset, sizes[i], 1));
             }
-            assert_true(bus_read(&driver->bus, REGISTERS + offset, sizes[i], &value));
-            assert_true(value == 0);
-            assert_true(bus_write(&driver->bus, REGISTERS + offset, sizes[i], 1));
         }
     }
     assert_int_equal(reg(driver, 0x070), 0);
     assert_int_equal(reg(driver, 0x044), 0);
     assert_int_equal(probe->resets, 0);
     assert_int_equal(probe->mmio.counters.notifies, 0);
+}
+
+/* A completion that the driver wants to hear of. */
+static void complete_one(struct probe *probe, uint16_t head)
+{
+    struct virtqueue_chain chain;
+
+    add_buffer(&probe->driver, head, BUFFER_AREA, 16);
+    assert_true(virtqueue_take(&probe->queues[0], &chain));
+    virtqueue_complete(&probe->queues[0], &chain, 16);
+    virtio_mmio_queue_done(&probe->mmio, &probe->queues[0]);
+}
+
+/* The bytes of a read that exits and those of the mapped page, for every width and offset. */
+static void expect_page(struct driver *driver)
+{
+    const unsigned sizes[] = {1, 2, 4, 8};
+
+    for (unsigned i = 0; i < 4; i++) {
+        for (uint32_t offset = 0; offset + sizes[i] <= 0x1000; offset++) {
+            uint64_t value = ~0ULL;
+            uint64_t mapped = 0;
+
+            assert_true(bus_read(&driver->bus, REGISTERS + offset, sizes[i], &value));
+            memcpy(&mapped, (const uint8_t *)driver->page + offset, sizes[i]);
+            assert_true(value == mapped);
+        }
+    }
+}
+
+/* Reads yield the same in both modes, at each step of a device's life. */
+static void test_register_page(void **state)
+{
+    struct probe *probe = *state;
+    struct driver *driver = &probe->driver;
+    uint64_t value = 0;
+
+    expect_page(driver);
+    assert_true(bus_read(&driver->bus, REGISTERS + 0x001, 2, &value));
+    assert_true(value == 0x7269);
+    assert_true(bus_read(&driver->bus, REGISTERS + 0x006, 8, &value));
+    assert_true(value == 0x6553000000040000);
+    set_reg(driver, 0x014, 1);
+    assert_int_equal(driver->page[0x010 / 4], 1);
+    expect_page(driver);
+    set_reg(driver, 0x030, 1);
+    assert_int_equal(driver->page[0x034 / 4], 8);
+    set_reg(driver, 0x030, 0);
+    set_reg(driver, 0x064, UINT32_MAX);
+    expect_page(driver);
+    bring_up(driver, OFFERED, 8);
+    assert_int_equal(driver->page[0x044 / 4], 1);
+    assert_int_equal(driver->page[0x070 / 4], 15);
+    expect_page(driver);
+    complete_one(probe, 0);
+    assert_int_equal(driver->page[0x060 / 4], 1);
+    expect_page(driver);
+    virtio_mmio_needs_reset(&probe->mmio);
+    assert_int_equal(driver->page[0x060 / 4], 3);
+    assert_int_equal(driver->page[0x070 / 4], 64 | 15);
+    expect_page(driver);
+    set_reg(driver, 0x064, 1);
+    assert_int_equal(driver->page[0x060 / 4], 2);
+    assert_true(bus_write(&driver->bus, REGISTERS + 0x102, 2, 0x9876));
+    assert_int_equal(driver->page[0x100 / 4], 0x98760000);
+    expect_page(driver);
+    set_reg(driver, 0x070, 0);
+    assert_int_equal(driver->page[0x044 / 4], 0);
+    assert_int_equal(driver->page[0x070 / 4], 0);
+    expect_page(driver);
+}
+
+/* An error before DRIVER_OK shows in the page as well, though no interrupt tells of it. */
+static void test_register_page_without_interrupt(void **state)
+{
+    struct probe *probe = *state;
+
+    assert_int_equal(negotiate(&probe->driver, F_VERSION_1), 11);
+    virtio_mmio_needs_reset(&probe->mmio);
+    assert_int_equal(probe->driver.page[0x070 / 4], 64 | 11);
+    expect_page(&probe->driver);
 }
 
 /* RB-12, CF-1: the configuration space is byte-accessible before FEATURES_OK. */
@@ -392,12 +477,21 @@ static void test_config_space(void **state)
     assert_int_equal(probe->config[7], 0xab);
     assert_true(bus_read(&driver->bus, REGISTERS + 0x1f8, 8, &value));
     assert_true(value == 0);
-    /* Across the border it is no register access and no configuration access either. */
     assert_true(bus_read(&driver->bus, REGISTERS + 0xfc, 8, &value));
-    assert_true(value == 0);
+    assert_true(value == 0x1312111000000000);
+    /* A write across the border writes neither; nor does one that runs out of the space. */
+    assert_true(bus_write(&driver->bus, REGISTERS + 0xfc, 8, UINT64_MAX));
+    assert_int_equal(probe->config[0], 0x10);
+    assert_true(bus_write(&driver->bus, REGISTERS + 0x1fc, 8, UINT64_MAX));
+    assert_int_equal(probe->writes, 1);
+    assert_true(bus_write(&driver->bus, REGISTERS + 0x1f8, 8, UINT64_MAX));
+    assert_int_equal(probe->writes, 2);
+    assert_true(bus_write(&driver->bus, REGISTERS + 0x200, 4, UINT64_MAX));
+    assert_true(bus_write(&driver->bus, REGISTERS + 0xffc, 4, UINT64_MAX));
+    assert_int_equal(probe->writes, 2);
 
     probe->mmio.operations = &bare_operations;
-    for (uint32_t offset = 0x100; offset < 0x200; offset++) {
+    for (uint32_t offset = 0x100; offset < 0x1000; offset++) {
         value = 1;
         assert_true(bus_read(&driver->bus, REGISTERS + offset, 1, &value));
         assert_true(value == 0);
@@ -440,17 +534,6 @@ static void test_kicks(void **state)
     set_reg(driver, 0x070, 128);
     kick(driver);
     assert_int_equal(probe->notified[0], 3);
-}
-
-/* A completion that the driver wants to hear of. */
-static void complete_one(struct probe *probe, uint16_t head)
-{
-    struct virtqueue_chain chain;
-
-    add_buffer(&probe->driver, head, BUFFER_AREA, 16);
-    assert_true(virtqueue_take(&probe->queues[0], &chain));
-    virtqueue_complete(&probe->queues[0], &chain, 16);
-    virtio_mmio_queue_done(&probe->mmio, &probe->queues[0]);
 }
 
 /* MM-3, MM-4, RB-7, RB-8, RB-14: one bit an event, visible before the edge, until acknowledged. */
@@ -566,7 +649,9 @@ int main(void)
         TEST(test_queue_ready),
         TEST(test_direction),
         TEST(test_no_shared_memory),
-        TEST(test_access_widths),
+        TEST(test_write_widths),
+        TEST(test_register_page),
+        TEST(test_register_page_without_interrupt),
         TEST(test_config_space),
         TEST(test_kicks),
         TEST(test_interrupts),

@@ -51,6 +51,7 @@ struct driver {
     struct bus bus;
     struct wire wire;
     struct irq_line irq;
+    const uint32_t *page; /* the registers as the guest has them mapped, if it has */
     uint8_t *low;
     uint8_t *high;
     uint16_t size;
@@ -94,6 +95,9 @@ static inline uint32_t reg(struct driver *driver, uint32_t offset)
 
     assert_true(bus_read(&driver->bus, REGISTERS + offset, 4, &value));
     assert_true(value <= UINT32_MAX);
+    if (driver->page != NULL) {
+        assert_int_equal(driver->page[offset / 4], value);
+    }
     return (uint32_t)value;
 }
 

@@ -133,6 +133,7 @@ static bool create_guest(struct seedvisor *seedvisor, struct guest *guest, unsig
         .policy = &seedvisor->policy,
         .clock = &seedvisor->clock,
         .entropy = guest->config->rng == CONFIG_RNG_NONE ? NULL : &seedvisor->entropy,
+        .map_registers = guest->config->rng_page == CONFIG_RNG_MAPPED,
         .console = guest_console_sink(&guest->console),
         .vcpus = (unsigned)guest->config->vcpus,
         .first_address_space = (uint16_t)(first_cpu + 1), /* 0 is the hypervisor's */

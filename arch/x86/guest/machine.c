@@ -56,13 +56,33 @@ static void power_event(void *context, enum power_event event)
     }
 }
 
-static bool add_devices(struct vm *vm, const struct machine_setup *setup)
+static bool add_rng(struct vm *vm, const struct machine_setup *setup, struct arena *arena)
+{
+    struct arch_vm *arch = vm->arch;
+    struct rng_setup rng = {
+        .entropy = setup->entropy,
+        .memory = &vm->memory,
+        .irq = {io_apic_set, &arch->io_apic, LAYOUT_VIRTIO_GSI},
+    };
+
+    if (setup->map_registers) {
+        rng.page = arena_allocate(arena, VIRTIO_MMIO_PAGE_SIZE, VIRTIO_MMIO_PAGE_SIZE);
+        if (rng.page == NULL) {
+            return false;
+        }
+    }
+    arch->has_rng = true;
+    rng_init(&arch->rng, &rng);
+    return bus_add(&vm->mmio, LAYOUT_VIRTIO_BASE, VIRTIO_MMIO_PAGE_SIZE,
+                   &virtio_mmio_bus_operations, &arch->rng.transport);
+}
+
+static bool add_devices(struct vm *vm, const struct machine_setup *setup, struct arena *arena)
 {
     static const struct io_apic_operations io_apic_operations = {.deliver = deliver_message};
     struct arch_vm *arch = vm->arch;
     const struct irq_line uart_line = {io_apic_set, &arch->io_apic, LAYOUT_UART_GSI};
     const struct irq_line rtc_line = {io_apic_set, &arch->io_apic, LAYOUT_RTC_GSI};
-    const struct irq_line rng_line = {io_apic_set, &arch->io_apic, LAYOUT_VIRTIO_GSI};
     const struct rtc_clock clock = {clock_seconds, (void *)setup->clock};
 
     io_apic_init(&arch->io_apic, &io_apic_operations, vm);
@@ -82,13 +102,7 @@ static bool add_devices(struct vm *vm, const struct machine_setup *setup)
         bus_add(&vm->ports, LAYOUT_KEYBOARD_PORT, 1, &power_keyboard_operations, &arch->power) &&
         bus_add(&vm->ports, LAYOUT_PCI_RESET_PORT, 1, &power_pci_operations, &arch->power);
 
-    if (setup->entropy != NULL) {
-        arch->has_rng = true;
-        rng_init(&arch->rng, setup->entropy, &vm->memory, &rng_line);
-        added = added && bus_add(&vm->mmio, LAYOUT_VIRTIO_BASE, LAYOUT_VIRTIO_SIZE,
-                                 &virtio_mmio_bus_operations, &arch->rng.transport);
-    }
-    return added;
+    return added && (setup->entropy == NULL || add_rng(vm, setup, arena));
 }
 
 static bool add_vcpus(struct vm *vm, const struct machine_setup *setup, struct arena *arena)
@@ -129,7 +143,11 @@ static bool map_memory(struct vm *vm, struct arena *arena)
             return false;
         }
     }
-    return true;
+    /* Without the right to write: reads do not exit any more, and writes do as before. */
+    const void *registers = (const void *)(uintptr_t)vm->arch->rng.transport.page;
+
+    return registers == NULL || vm->virtualization->map(vm, LAYOUT_VIRTIO_BASE, registers,
+                                                        VIRTIO_MMIO_PAGE_SIZE, MAP_READ, arena);
 }
 
 bool machine_create(struct vm *vm, const struct machine_setup *setup, struct arena *arena)
@@ -143,7 +161,7 @@ bool machine_create(struct vm *vm, const struct machine_setup *setup, struct are
     }
     vm->arch->policy = setup->policy;
     vm->arch->clock = setup->clock;
-    if (!add_vcpus(vm, setup, arena) || !add_devices(vm, setup) ||
+    if (!add_vcpus(vm, setup, arena) || !add_devices(vm, setup, arena) ||
         !vm->virtualization->vm_create(vm, arena) || !map_memory(vm, arena)) {
         log_line("guest \"%s\": the hypervisor's memory is too small for it", setup->name);
         return false;

@@ -61,6 +61,7 @@ struct machine_setup {
     const struct cpu_policy *policy;
     const struct wall_clock *clock;
     struct entropy_core *entropy; /* NULL: no entropy device */
+    bool map_registers;           /* the entropy device's, for reading without exits */
     struct uart_sink console;
     unsigned vcpus;
     uint16_t first_address_space; /* for vCPU 0; the others follow */
