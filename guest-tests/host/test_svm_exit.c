@@ -343,24 +343,25 @@ static void test_control_register_from_bytes(void **state)
     struct fixture *fixture = make();
 
     for (unsigned i = 0; i < GENERAL_REGISTERS; i++) {
-        fixture->vcpu.general[i] = 0x1111111100000000 + i;
+        fixture->vcpu.general[i] = 0x1111111100000020 + i;
     }
-    assert_cr_write(WRITE_CR(fixture, SVM_EXIT_CR4_WRITE, "\x0f\x22\xe0"), 4, 0x1111111100000000,
+    assert_cr_write(WRITE_CR(fixture, SVM_EXIT_CR4_WRITE, "\x0f\x22\xe0"), 4, 0x1111111100000020,
                     3);
-    assert_cr_write(WRITE_CR(fixture, SVM_EXIT_CR4_WRITE, "\x0f\x22\xe7"), 4, 0x1111111100000007,
+    assert_cr_write(WRITE_CR(fixture, SVM_EXIT_CR4_WRITE, "\x0f\x22\xe7"), 4, 0x1111111100000027,
                     3);
     assert_cr_write(WRITE_CR(fixture, SVM_EXIT_CR4_WRITE, "\x41\x0f\x22\xe7"), 4,
-                    0x111111110000000f, 4);
+                    0x111111110000002f, 4);
     /* A REX that is not right before the opcode has no effect, but a length. */
     assert_cr_write(WRITE_CR(fixture, SVM_EXIT_CR4_WRITE, "\x41\x66\x0f\x22\xe7"), 4,
-                    0x1111111100000007, 5);
+                    0x1111111100000027, 5);
     assert_cr_write(WRITE_CR(fixture, SVM_EXIT_CR8_WRITE, "\x44\x0f\x22\xc1"), 8,
-                    0x1111111100000001, 4);
+                    0x1111111100000021, 4);
     /* RSP is the VMCB's. */
-    assert_cr_write(WRITE_CR(fixture, SVM_EXIT_CR4_WRITE, "\x0f\x22\xe4"), 4, 0x8000, 3);
+    fixture->vmcb.state.rsp = 0x8020;
+    assert_cr_write(WRITE_CR(fixture, SVM_EXIT_CR4_WRITE, "\x0f\x22\xe4"), 4, 0x8020, 3);
     /* Outside 64-bit mode the operand has 32 bits. */
     fixture->vmcb.state.segments[SEGMENT_CS].attributes = CODE_32;
-    assert_cr_write(WRITE_CR(fixture, SVM_EXIT_CR4_WRITE, "\x0f\x22\xe7"), 4, 7, 3);
+    assert_cr_write(WRITE_CR(fixture, SVM_EXIT_CR4_WRITE, "\x0f\x22\xe7"), 4, 0x27, 3);
     /* Gone: #GP. */
     struct vm_exit exit = WRITE_CR(fixture, SVM_EXIT_CR4_WRITE, "\x90\x90\x90");
 
@@ -379,14 +380,14 @@ static void test_control_register_from_assists(void **state)
     fixture->abilities.decode_assists = true;
     fixture->abilities.next_rip = true;
     fixture->vcpu.general[GENERAL_R9] = 0x6f0;
-    fixture->vcpu.general[GENERAL_RBX] = 0x20;
+    fixture->vcpu.general[GENERAL_RBX] = 0xa0;
     fixture->vmcb.next_rip = CODE + 4;
     fixture->vmcb.exit_info1 = 1ULL << 63 | GENERAL_R9;
     assert_cr_write(WRITE_CR(fixture, SVM_EXIT_CR4_WRITE, "\x90"), 4, 0x6f0, 4);
     /* Bit 63 clear: not a MOV that was decoded; then the bytes say it. */
     fixture->vmcb.exit_info1 = GENERAL_R9;
     fixture->vmcb.next_rip = 0;
-    assert_cr_write(WRITE_CR(fixture, SVM_EXIT_CR4_WRITE, "\x0f\x22\xe3"), 4, 0x20, 3);
+    assert_cr_write(WRITE_CR(fixture, SVM_EXIT_CR4_WRITE, "\x0f\x22\xe3"), 4, 0xa0, 3);
     discard(fixture);
 }
 

@@ -95,7 +95,9 @@ static bool svm_enable(struct arena *arena)
     if (save_area == NULL) {
         return false;
     }
-    write_msr(MSR_VM_CR, read_msr(MSR_VM_CR) & ~VM_CR_DISABLED);
+    if ((read_msr(MSR_VM_CR) & VM_CR_DISABLED) != 0) {
+        write_msr(MSR_VM_CR, read_msr(MSR_VM_CR) & ~VM_CR_DISABLED);
+    }
     write_msr(MSR_EFER, read_msr(MSR_EFER) | EFER_SVME);
     write_msr(MSR_VM_HSAVE_PA, (uintptr_t)save_area);
     return true;
