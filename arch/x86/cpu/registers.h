@@ -44,7 +44,9 @@
 #define RFLAGS_FIXED (1ULL << 1)
 #define RFLAGS_TF    (1ULL << 8)
 #define RFLAGS_IF    (1ULL << 9)
+#define RFLAGS_DF    (1ULL << 10)
 #define RFLAGS_RF    (1ULL << 16)
+#define RFLAGS_VM    (1ULL << 17)
 
 /* SDM Vol. 4, 2.1, and APM Vol. 2, appendix A. */
 #define MSR_TSC                0x10U

@@ -2,12 +2,17 @@
 #include "vmm/arch.h"
 
 #include "arch/x86/cpu/registers.h"
-#include "arch/x86/guest/decode.h"
-#include "arch/x86/guest/guest_paging.h"
+#include "arch/x86/guest/fetch.h"
 #include "arch/x86/guest/layout.h"
 #include "arch/x86/guest/machine.h"
+#include "arch/x86/guest/port.h"
+#include "arch/x86/guest/string_port.h"
 #include "vmm/host.h"
+#include "vmm/panic.h"
 #include "vmm/vm.h"
+
+#define SEGMENT_LONG (1U << 13) /* CS.L, attribute bit 13 (SDM Vol. 3A, 3.4.5) */
+#define CR3_PCID     0xfffULL
 
 /* A fault of the guest's: it is told as the processor would tell it. */
 static enum exit_action fault(struct vcpu *vcpu, unsigned vector)
@@ -23,34 +28,22 @@ static uint64_t size_mask(unsigned size)
     return size >= 8 ? UINT64_MAX : (1ULL << 8 * size) - 1;
 }
 
-static uint64_t port_read(struct vm *vm, const struct exit_port *port)
-{
-    uint64_t value = UINT64_MAX;
-
-    if (!bus_read(&vm->ports, port->port, port->size, &value)) {
-        machine_count_unknown(&vm->arch->unknown_ports, port->port);
-    }
-    return value & size_mask(port->size);
-}
-
 static enum exit_action handle_port(struct vcpu *vcpu, const struct exit_port *port)
 {
     struct vm *vm = vcpu->vm;
     uint64_t *rax = &vcpu->general[GENERAL_RAX];
-    uint64_t mask = size_mask(port->size);
 
     if (port->string) {
-        vm_end(vm, VM_CRASHED, "string I/O to port 0x%x, which no device here has", port->port);
-        return ACTION_STOP;
+        return string_port(vcpu, port);
     }
-    spin_lock_acquire(&vm->arch->lock);
-    if (!port->write) {
+    if (port->write) {
+        port_write(vm, port->port, port->size, *rax);
+    } else {
         /* A 32-bit result clears the upper half of RAX, smaller ones leave it (SDM 1, 3.4.1.1). */
-        *rax = (port->size == 4 ? 0 : *rax & ~mask) | port_read(vm, port);
-    } else if (!bus_write(&vm->ports, port->port, port->size, *rax & mask)) {
-        machine_count_unknown(&vm->arch->unknown_ports, port->port);
+        uint64_t kept = port->size == 4 ? 0 : *rax & ~size_mask(port->size);
+
+        *rax = kept | port_read(vm, port->port, port->size);
     }
-    spin_lock_release(&vm->arch->lock);
     return vm_running(vm) ? ACTION_SKIP : ACTION_STOP;
 }
 
@@ -84,45 +77,15 @@ static uint64_t access_memory(struct vcpu *vcpu, uint64_t gpa,
     return value & size_mask(access->size);
 }
 
-/* SDM Vol. 3A, 3.4.5: CS.L (attribute bit 13) and CS.D (bit 14). */
-static enum code_size code_size(const struct segment *cs, uint64_t efer)
-{
-    if ((efer & EFER_LMA) != 0 && (cs->attributes & 1U << 13) != 0) {
-        return CODE_64_BIT;
-    }
-    return (cs->attributes & 1U << 14) != 0 ? CODE_32_BIT : CODE_16_BIT;
-}
-
-/* Fetches and decodes the instruction at RIP. */
-static bool decode_current(struct vcpu *vcpu, struct mmio_instruction *instruction)
-{
-    const struct guest_paging paging = {
-        .cr0 = vcpu_get(vcpu, REGISTER_CR0),
-        .cr3 = vcpu_get(vcpu, REGISTER_CR3),
-        .cr4 = vcpu_get(vcpu, REGISTER_CR4),
-        .efer = vcpu_get(vcpu, REGISTER_EFER),
-    };
-    uint8_t bytes[INSTRUCTION_MAX_LENGTH];
-    struct segment cs;
-
-    vcpu->vm->virtualization->get_segment(vcpu, SEGMENT_CS, &cs);
-    enum code_size size = code_size(&cs, paging.efer);
-    uint64_t linear = vcpu_get(vcpu, REGISTER_RIP) + (size == CODE_64_BIT ? 0 : cs.base);
-
-    if (size != CODE_64_BIT) {
-        linear &= UINT32_MAX;
-    }
-    size_t fetched = guest_fetch(&vcpu->vm->memory, &paging, linear, bytes, sizeof(bytes));
-
-    return mmio_decode(bytes, fetched, size, instruction);
-}
-
 static enum exit_action handle_memory(struct vcpu *vcpu, const struct exit_memory *memory)
 {
     struct mmio_instruction instruction;
+    struct fetched_instruction fetched;
 
+    fetch_instruction(vcpu, &fetched);
     if (memory->walk || memory->delivering || memory->fetch ||
-        !decode_current(vcpu, &instruction) || instruction.is_write != memory->write) {
+        !mmio_decode(fetched.bytes, fetched.available, fetched.code, &instruction) ||
+        instruction.is_write != memory->write) {
         vm_end(vcpu->vm, VM_CRASHED, "%s GPA 0x%lx, which is no memory, at RIP 0x%lx",
                memory->fetch  ? "executes at"
                : memory->walk ? "has a page table at"
@@ -228,7 +191,11 @@ static enum exit_action handle_msr(struct vcpu *vcpu, const struct vm_exit *exit
                                              : write_msr_value(vcpu, exit->msr.index, value);
 
     if (!known) {
-        machine_count_unknown(&vcpu->vm->arch->unknown_msrs, exit->msr.index);
+        struct arch_vm *arch = vcpu->vm->arch;
+
+        spin_lock_acquire(&arch->lock);
+        machine_count_unknown(&arch->unknown_msrs, exit->msr.index);
+        spin_lock_release(&arch->lock);
         return fault(vcpu, VECTOR_GENERAL_PROTECTION);
     }
     if (exit->kind == EXIT_MSR_READ) {
@@ -238,14 +205,52 @@ static enum exit_action handle_msr(struct vcpu *vcpu, const struct vm_exit *exit
     return ACTION_SKIP;
 }
 
+/*
+ * What MOV to CR0 checks beyond the value itself (SDM Vol. 2B). Paging with EFER.LME set needs PAE
+ * and must not begin in a 64-bit segment; it cannot end in 64-bit mode or while PCIDs are in use.
+ */
+static bool cr0_valid(struct vcpu *vcpu, uint64_t value)
+{
+    uint64_t changed = value ^ vcpu_get(vcpu, REGISTER_CR0);
+    uint64_t cr4 = vcpu_get(vcpu, REGISTER_CR4);
+    uint64_t efer = vcpu_get(vcpu, REGISTER_EFER);
+    struct segment cs;
+
+    if (!cpu_policy_cr0_valid(value)) {
+        return false;
+    }
+    if ((changed & CR0_PG) == 0) {
+        return true;
+    }
+    vcpu->vm->virtualization->get_segment(vcpu, SEGMENT_CS, &cs);
+    bool long_code = (cs.attributes & SEGMENT_LONG) != 0;
+
+    if ((value & CR0_PG) != 0) {
+        return (efer & EFER_LME) == 0 || ((cr4 & CR4_PAE) != 0 && !long_code);
+    }
+    return (cr4 & CR4_PCIDE) == 0 && ((efer & EFER_LMA) == 0 || !long_code);
+}
+
+/* MOV to CR4 likewise: long mode needs PAE, and PCIDs begin in long mode with PCID 0. */
+static bool cr4_valid(struct vcpu *vcpu, uint64_t value)
+{
+    uint64_t set = value & ~vcpu_get(vcpu, REGISTER_CR4);
+    bool long_mode = (vcpu_get(vcpu, REGISTER_EFER) & EFER_LMA) != 0;
+
+    return cpu_policy_cr4_valid(vcpu->vm->arch->policy, value) &&
+           (!long_mode || (value & CR4_PAE) != 0) &&
+           ((set & CR4_PCIDE) == 0 ||
+            (long_mode && (vcpu_get(vcpu, REGISTER_CR3) & CR3_PCID) == 0));
+}
+
 static enum exit_action handle_control_register(struct vcpu *vcpu,
                                                 const struct exit_control_register *write)
 {
-    if (write->number == 0 && cpu_policy_cr0_valid(write->value)) {
+    if (write->number == 0 && cr0_valid(vcpu, write->value)) {
         vcpu_set(vcpu, REGISTER_CR0, write->value);
         return ACTION_SKIP;
     }
-    if (write->number == 4 && cpu_policy_cr4_valid(vcpu->vm->arch->policy, write->value)) {
+    if (write->number == 4 && cr4_valid(vcpu, write->value)) {
         vcpu_set(vcpu, REGISTER_CR4, write->value);
         return ACTION_SKIP;
     }
@@ -259,6 +264,17 @@ static enum exit_action handle_xsetbv(struct vcpu *vcpu, const struct exit_msr *
     }
     host_set_xcr0(write->value);
     return ACTION_SKIP;
+}
+
+static enum exit_action handle_exception(struct vcpu *vcpu, const struct exit_exception *exception)
+{
+    if (exception->vector == VECTOR_MACHINE_CHECK) {
+        panic("machine check while guest \"%s\" ran, at its RIP 0x%lx", vcpu->vm->name,
+              vcpu_get(vcpu, REGISTER_RIP));
+    }
+    vcpu->vm->virtualization->inject_exception(vcpu, exception->vector, exception->has_error_code,
+                                               exception->error_code);
+    return ACTION_RESUME;
 }
 
 enum exit_action arch_handle_exit(struct vcpu *vcpu, const struct vm_exit *exit)
@@ -281,10 +297,7 @@ enum exit_action arch_handle_exit(struct vcpu *vcpu, const struct vm_exit *exit)
         local_apic_report_eoi(&vcpu->arch->apic, exit->vector);
         return ACTION_RESUME;
     case EXIT_EXCEPTION:
-        vcpu->vm->virtualization->inject_exception(vcpu, exit->exception.vector,
-                                                   exit->exception.has_error_code,
-                                                   exit->exception.error_code);
-        return ACTION_RESUME;
+        return handle_exception(vcpu, &exit->exception);
     default:
         return fault(vcpu, VECTOR_INVALID_OPCODE);
     }
@@ -326,8 +339,9 @@ uint64_t arch_vcpu_deadline(struct vcpu *vcpu)
     uint64_t alarm = rtc_deadline(&arch->rtc);
 
     if (alarm != UINT64_MAX) {
-        uint64_t seconds = wall_clock_seconds(arch->clock, now);
-        uint64_t ticks = now + (alarm > seconds ? alarm - seconds : 0) * arch->clock->frequency;
+        const struct wall_clock *clock = arch->clock;
+        uint64_t seconds = alarm > clock->unix_seconds ? alarm - clock->unix_seconds : 0;
+        uint64_t ticks = clock->ticks + seconds * clock->frequency;
 
         deadline = ticks < deadline ? ticks : deadline;
     }
@@ -357,6 +371,11 @@ bool arch_vcpu_ready(struct vcpu *vcpu)
     return !arch->waiting;
 }
 
+static bool takes_interrupts(struct vcpu *vcpu)
+{
+    return (vcpu_get(vcpu, REGISTER_RFLAGS) & RFLAGS_IF) != 0;
+}
+
 bool arch_vcpu_wakes(struct vcpu *vcpu)
 {
     const struct local_apic *apic = &vcpu->arch->apic;
@@ -368,13 +387,14 @@ bool arch_vcpu_wakes(struct vcpu *vcpu)
     if (vcpu->arch->waiting) {
         return false;
     }
-    return local_apic_pending_vector(&vcpu->arch->apic) >= 0 ||
-           local_apic_nmi_pending(&vcpu->arch->apic);
+    return local_apic_nmi_pending(apic) ||
+           (takes_interrupts(vcpu) && local_apic_pending_vector(apic) >= 0);
 }
 
 bool arch_vcpu_can_wake(struct vcpu *vcpu)
 {
-    return (vcpu_get(vcpu, REGISTER_RFLAGS) & RFLAGS_IF) != 0 || vcpu->vm->vcpu_count > 1;
+    return takes_interrupts(vcpu) || local_apic_nmi_pending(&vcpu->arch->apic) ||
+           vcpu->vm->vcpu_count > 1;
 }
 
 void arch_vcpu_deliver(struct vcpu *vcpu)
