@@ -20,7 +20,8 @@
 #define CODE_32 0xc9b
 #define CODE_16 0x09b
 
-static const struct virtualization operations = {.get = svm_get, .set = svm_set};
+static const struct virtualization operations = {
+    .get = svm_get, .set = svm_set, .get_segment = svm_get_segment};
 
 struct fixture {
     struct vm vm;
@@ -226,6 +227,8 @@ static void test_length_from_next_rip(void **state)
     assert_int_equal(translate(fixture, SVM_EXIT_CPUID).instruction_length, 3);
     fixture->abilities.next_rip = true;
     assert_int_equal(translate(fixture, SVM_EXIT_CPUID).instruction_length, 5);
+    fixture->vmcb.next_rip = CODE + 1;
+    assert_int_equal(translate(fixture, SVM_EXIT_CPUID).instruction_length, 1);
     fixture->vmcb.next_rip = CODE + 15;
     assert_int_equal(translate(fixture, SVM_EXIT_CPUID).instruction_length, 15);
     /* A hypervisor below us that announces it and does not fill it in. */
@@ -361,6 +364,11 @@ static void test_control_register_from_bytes(void **state)
     assert_cr_write(WRITE_CR(fixture, SVM_EXIT_CR4_WRITE, "\x0f\x22\xe4"), 4, 0x8020, 3);
     /* Outside 64-bit mode the operand has 32 bits. */
     fixture->vmcb.state.segments[SEGMENT_CS].attributes = CODE_32;
+    assert_cr_write(WRITE_CR(fixture, SVM_EXIT_CR4_WRITE, "\x0f\x22\xe7"), 4, 0x27, 3);
+    /* Nor is CS.L what it seems while long mode is off. */
+    fixture->vmcb.state.segments[SEGMENT_CS].attributes = CODE_64;
+    fixture->vmcb.state.cr0 = CR0_PE;
+    fixture->vmcb.state.efer = EFER_SVME;
     assert_cr_write(WRITE_CR(fixture, SVM_EXIT_CR4_WRITE, "\x0f\x22\xe7"), 4, 0x27, 3);
     /* Gone: #GP. */
     struct vm_exit exit = WRITE_CR(fixture, SVM_EXIT_CR4_WRITE, "\x90\x90\x90");
@@ -569,7 +577,10 @@ static void test_nmi(void **state)
     /* A start forgets all that. */
     const struct vcpu_start start = {.rip = CODE};
 
+    assert_false(svm_inject_interrupt(vcpu, 0x31));
+    assert_int_equal(vmcb->virtual_interrupt, REQUEST);
     svm_vcpu_start(vcpu, &start);
+    assert_int_equal(vmcb->virtual_interrupt, VIRTUAL_INTR_MASKING);
     assert_false(iret_exits(fixture));
     assert_true(svm_inject_nmi(vcpu));
     discard(fixture);
@@ -607,6 +618,11 @@ static void test_registers(void **state)
     assert_int_equal(svm_get(vcpu, REGISTER_EFER), EFER_LME | EFER_NXE);
     svm_set(vcpu, REGISTER_CR0, CR0_PE | CR0_PG);
     assert_int_equal(svm_get(vcpu, REGISTER_EFER), EFER_LME | EFER_LMA | EFER_NXE);
+    /* ... but only if it is enabled. */
+    svm_set(vcpu, REGISTER_CR0, CR0_PE);
+    svm_set(vcpu, REGISTER_EFER, EFER_NXE);
+    svm_set(vcpu, REGISTER_CR0, CR0_PE | CR0_PG);
+    assert_int_equal(svm_get(vcpu, REGISTER_EFER), EFER_NXE);
     discard(fixture);
 }
 

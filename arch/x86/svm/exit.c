@@ -1,7 +1,6 @@
 /* SVM exits in neutral form (APM Vol. 2, 15.9 to 15.12 and appendix C). */
 #include "arch/x86/cpu/registers.h"
-#include "arch/x86/guest/decode.h"
-#include "arch/x86/guest/guest_paging.h"
+#include "arch/x86/guest/fetch.h"
 #include "arch/x86/svm/state.h"
 #include "vmm/vm.h"
 
@@ -107,27 +106,24 @@ static bool is_legacy_prefix(uint8_t byte)
  * Reads the instruction that exited, with the prefixes that may stand before it. False if it cannot
  * be read or is another one by now, which takes a guest that changes its code while it runs.
  */
-static bool decode(const struct vcpu *vcpu, const struct row *row, struct instruction *instruction)
+static bool decode(struct vcpu *vcpu, const struct row *row, struct instruction *instruction)
 {
-    const struct vmcb_state *state = &vcpu->backend->vmcb->state;
-    const struct guest_paging paging = {state->cr0, state->cr3, state->cr4, state->efer};
-    bool long_mode = in_64_bit_mode(state);
-    uint64_t linear =
-        long_mode ? state->rip : (uint32_t)(state->segments[SEGMENT_CS].base + state->rip);
-    uint8_t bytes[INSTRUCTION_MAX_LENGTH];
-    size_t available = guest_fetch(&vcpu->vm->memory, &paging, linear, bytes, sizeof(bytes));
+    struct fetched_instruction fetched;
+    const uint8_t *bytes = fetched.bytes;
+
+    fetch_instruction(vcpu, &fetched);
     size_t at = 0;
     uint8_t rex = 0;
 
-    for (; at < available; at++) {
-        bool is_rex = long_mode && (bytes[at] & 0xf0) == 0x40;
+    for (; at < fetched.available; at++) {
+        bool is_rex = fetched.code == CODE_64_BIT && (bytes[at] & 0xf0) == 0x40;
 
         if (!is_rex && !is_legacy_prefix(bytes[at])) {
             break;
         }
         rex = is_rex ? bytes[at] : 0; /* one that is not right before the opcode has no effect */
     }
-    if (available - at < row->length || bytes[at] != row->opcode) {
+    if (fetched.available - at < row->length || bytes[at] != row->opcode) {
         return false;
     }
     *instruction = (struct instruction){
@@ -139,7 +135,7 @@ static bool decode(const struct vcpu *vcpu, const struct row *row, struct instru
 }
 
 /* Without its bytes an instruction counts as one without prefixes. */
-static uint8_t instruction_length(const struct vcpu *vcpu, const struct row *row)
+static uint8_t instruction_length(struct vcpu *vcpu, const struct row *row)
 {
     const struct backend_vcpu *backend = vcpu->backend;
     uint64_t to_next = backend->vmcb->next_rip - backend->vmcb->state.rip;
