@@ -918,16 +918,19 @@ static void test_timer(void **state)
 static void test_console_is_polled(void **state)
 {
     (void)state;
+    const uint64_t poll = 70 + MACHINE_FREQUENCY / 1000;
+
+    scripted_host.ticks = 70;
     machine.console_full = true;
     vcpu->general[GENERAL_RAX] = 'x';
     assert_int_equal(port(true, LAYOUT_UART_PORT, 1), ACTION_SKIP);
-    scripted_host.ticks = 70;
-    assert_int_equal(arch_vcpu_deadline(vcpu), 70 + MACHINE_FREQUENCY / 1000);
+    assert_int_equal(arch_vcpu_deadline(vcpu), poll);
     assert_int_equal(arch_vcpu_deadline(&machine.vm.vcpus[1]), UINT64_MAX);
     machine.console_full = false;
-    arch_vcpu_advance(&machine.vm.vcpus[1], 100);
+    scripted_host.ticks = poll;
+    arch_vcpu_advance(&machine.vm.vcpus[1], poll);
     assert_string_equal(machine.console, "");
-    arch_vcpu_advance(vcpu, 100);
+    arch_vcpu_advance(vcpu, poll);
     assert_string_equal(machine.console, "x");
     assert_int_equal(arch_vcpu_deadline(vcpu), UINT64_MAX);
 }
