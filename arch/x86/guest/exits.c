@@ -63,7 +63,7 @@ static uint64_t access_memory(struct vcpu *vcpu, uint64_t gpa,
         local_apic_write(apic, apic_offset, access->size, value, host_ticks());
         return 0;
     }
-    spin_lock_acquire(&vm->arch->lock);
+    machine_lock(vm);
     if (access->is_write) {
         answered = bus_write(&vm->mmio, gpa, access->size, value);
     } else {
@@ -73,7 +73,7 @@ static uint64_t access_memory(struct vcpu *vcpu, uint64_t gpa,
     if (!answered) {
         machine_count_unknown(&vm->arch->unknown_memory, gpa & ~0xfffULL);
     }
-    spin_lock_release(&vm->arch->lock);
+    machine_unlock(vm);
     return value & size_mask(access->size);
 }
 
@@ -193,9 +193,9 @@ static enum exit_action handle_msr(struct vcpu *vcpu, const struct vm_exit *exit
     if (!known) {
         struct arch_vm *arch = vcpu->vm->arch;
 
-        spin_lock_acquire(&arch->lock);
+        machine_lock(vcpu->vm);
         machine_count_unknown(&arch->unknown_msrs, exit->msr.index);
-        spin_lock_release(&arch->lock);
+        machine_unlock(vcpu->vm);
         return fault(vcpu, VECTOR_GENERAL_PROTECTION);
     }
     if (exit->kind == EXIT_MSR_READ) {
@@ -305,53 +305,34 @@ enum exit_action arch_handle_exit(struct vcpu *vcpu, const struct vm_exit *exit)
 
 void arch_vcpu_advance(struct vcpu *vcpu, uint64_t now)
 {
-    struct arch_vm *arch = vcpu->vm->arch;
-
     local_apic_advance(&vcpu->arch->apic, now);
-    if (vcpu->index == 0) {
-        spin_lock_acquire(&arch->lock);
-        uart_poll(&arch->uart);
-        rtc_poll(&arch->rtc);
-        if (arch->has_rng) {
-            rng_poll(&arch->rng);
-        }
-        spin_lock_release(&arch->lock);
+    if (vcpu->index == 0 && now >= machine_poll_time(vcpu->vm)) {
+        machine_poll(vcpu->vm);
     }
 }
 
-/* How soon a device that waits for the machine (console room, entropy) is looked at again. */
-#define POLL_PER_SECOND 1000U
-
 uint64_t arch_vcpu_deadline(struct vcpu *vcpu)
 {
-    const struct arch_vm *arch = vcpu->vm->arch;
     uint64_t deadline = local_apic_deadline(&vcpu->arch->apic);
-    uint64_t now = host_ticks();
+    uint64_t poll = vcpu->index == 0 ? machine_poll_time(vcpu->vm) : UINT64_MAX;
 
-    if (vcpu->index != 0) {
-        return deadline;
-    }
-    if (uart_waiting(&arch->uart) || (arch->has_rng && rng_has_work(&arch->rng))) {
-        uint64_t poll = now + arch->clock->frequency / POLL_PER_SECOND;
+    return poll < deadline ? poll : deadline;
+}
 
-        deadline = poll < deadline ? poll : deadline;
-    }
-    uint64_t alarm = rtc_deadline(&arch->rtc);
-
-    if (alarm != UINT64_MAX) {
-        const struct wall_clock *clock = arch->clock;
-        uint64_t seconds = alarm > clock->unix_seconds ? alarm - clock->unix_seconds : 0;
-        uint64_t ticks = clock->ticks + seconds * clock->frequency;
-
-        deadline = ticks < deadline ? ticks : deadline;
-    }
-    return deadline;
+static bool startup_event(const struct local_apic *apic)
+{
+    return __atomic_load_n(&apic->init, __ATOMIC_RELAXED) != 0 ||
+           __atomic_load_n(&apic->start_up, __ATOMIC_RELAXED) != 0;
 }
 
 bool arch_vcpu_ready(struct vcpu *vcpu)
 {
     struct arch_vcpu *arch = vcpu->arch;
 
+    /* Almost always there is neither: then no more than two loads are spent. */
+    if (!arch->waiting && !startup_event(&arch->apic)) {
+        return true;
+    }
     if (local_apic_take_init(&arch->apic)) {
         if (vcpu->index == 0) {
             vm_end(vcpu->vm, VM_RESET, "reset by INIT"); /* what the boot CPU does then */
@@ -380,8 +361,7 @@ bool arch_vcpu_wakes(struct vcpu *vcpu)
 {
     const struct local_apic *apic = &vcpu->arch->apic;
 
-    if (__atomic_load_n(&apic->init, __ATOMIC_RELAXED) != 0 ||
-        __atomic_load_n(&apic->start_up, __ATOMIC_RELAXED) != 0) {
+    if (startup_event(apic)) {
         return true;
     }
     if (vcpu->arch->waiting) {

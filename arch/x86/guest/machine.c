@@ -8,6 +8,63 @@
 #include "vmm/host.h"
 #include "vmm/log.h"
 
+/* How soon a device that waits for the machine is looked at again. */
+#define POLL_PER_SECOND 1000U
+
+void machine_lock(struct vm *vm)
+{
+    spin_lock_acquire(&vm->arch->lock);
+}
+
+/* The TSC at which the CMOS clock's alarm is due. */
+static uint64_t alarm_time(const struct arch_vm *arch)
+{
+    const struct wall_clock *clock = arch->clock;
+    uint64_t alarm = rtc_deadline(&arch->rtc);
+
+    if (alarm == UINT64_MAX) {
+        return UINT64_MAX;
+    }
+    return clock->ticks +
+           (alarm > clock->unix_seconds ? alarm - clock->unix_seconds : 0) * clock->frequency;
+}
+
+void machine_unlock(struct vm *vm)
+{
+    struct arch_vm *arch = vm->arch;
+    uint64_t poll = alarm_time(arch);
+
+    if (uart_waiting(&arch->uart) || (arch->has_rng && rng_has_work(&arch->rng))) {
+        uint64_t soon = host_ticks() + arch->clock->frequency / POLL_PER_SECOND;
+        /* A poll that is due earlier stays so: accesses in quick succession must not put it off. */
+        uint64_t planned = arch->poll_time;
+
+        soon = planned < soon ? planned : soon;
+        poll = soon < poll ? soon : poll;
+    }
+    __atomic_store_n(&arch->poll_time, poll, __ATOMIC_RELAXED);
+    spin_lock_release(&arch->lock);
+}
+
+uint64_t machine_poll_time(const struct vm *vm)
+{
+    return __atomic_load_n(&vm->arch->poll_time, __ATOMIC_RELAXED);
+}
+
+void machine_poll(struct vm *vm)
+{
+    struct arch_vm *arch = vm->arch;
+
+    machine_lock(vm);
+    arch->poll_time = UINT64_MAX;
+    uart_poll(&arch->uart);
+    rtc_poll(&arch->rtc);
+    if (arch->has_rng) {
+        rng_poll(&arch->rng);
+    }
+    machine_unlock(vm);
+}
+
 static void kick(struct vm *vm, uint64_t vcpus)
 {
     for (unsigned i = 0; i < vm->vcpu_count; i++) {
@@ -35,11 +92,11 @@ static void send_ipi(void *context, const struct apic_message *message)
 
 static void end_of_interrupt(void *context, uint8_t vector)
 {
-    struct arch_vm *arch = ((struct vcpu *)context)->vm->arch;
+    struct vm *vm = ((struct vcpu *)context)->vm;
 
-    spin_lock_acquire(&arch->lock);
-    io_apic_eoi(&arch->io_apic, vector);
-    spin_lock_release(&arch->lock);
+    machine_lock(vm);
+    io_apic_eoi(&vm->arch->io_apic, vector);
+    machine_unlock(vm);
 }
 
 static uint64_t clock_seconds(void *context)
@@ -63,6 +120,7 @@ static bool add_rng(struct vm *vm, const struct machine_setup *setup, struct are
         .entropy = setup->entropy,
         .memory = &vm->memory,
         .irq = {io_apic_set, &arch->io_apic, LAYOUT_VIRTIO_GSI},
+        .features = VIRTIO_FEATURE_INDIRECT_DESC | VIRTIO_FEATURE_EVENT_IDX,
     };
 
     if (setup->map_registers) {
@@ -159,6 +217,7 @@ bool machine_create(struct vm *vm, const struct machine_setup *setup, struct are
         log_line("guest \"%s\": no room for a machine with %u vCPUs", setup->name, setup->vcpus);
         return false;
     }
+    vm->arch->poll_time = UINT64_MAX;
     vm->arch->policy = setup->policy;
     vm->arch->clock = setup->clock;
     if (!add_vcpus(vm, setup, arena) || !add_devices(vm, setup, arena) ||

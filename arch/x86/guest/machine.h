@@ -40,6 +40,7 @@ struct arch_vcpu {
 
 struct arch_vm {
     struct spin_lock lock; /* around every device and the I/O APIC */
+    uint64_t poll_time;    /* TSC when a device is to be looked at without its guest; atomic */
     const struct cpu_policy *policy;
     const struct wall_clock *clock;
     struct io_apic io_apic;
@@ -81,6 +82,16 @@ bool machine_create(struct vm *vm, const struct machine_setup *setup, struct are
  * cannot be booted.
  */
 bool machine_start(struct vm *vm, struct linux_boot_image *image, struct entropy_core *entropy);
+
+/* Around every use of a device. Unlocking notes when the devices want to be polled. */
+void machine_lock(struct vm *vm);
+void machine_unlock(struct vm *vm);
+
+/* The TSC at which machine_poll() is due; UINT64_MAX for never. */
+uint64_t machine_poll_time(const struct vm *vm);
+
+/* Lets the devices go on with what waits for the machine: console room, entropy, an alarm. */
+void machine_poll(struct vm *vm);
 
 /* Counts an access that nothing answered. */
 void machine_count_unknown(struct unknown_accesses *accesses, uint64_t number);

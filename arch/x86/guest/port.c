@@ -13,11 +13,11 @@ uint64_t port_read(struct vm *vm, uint16_t port, unsigned size)
     struct arch_vm *arch = vm->arch;
     uint64_t value = UINT64_MAX;
 
-    spin_lock_acquire(&arch->lock);
+    machine_lock(vm);
     if (!bus_read(&vm->ports, port, size, &value)) {
         machine_count_unknown(&arch->unknown_ports, port);
     }
-    spin_lock_release(&arch->lock);
+    machine_unlock(vm);
     return truncate(value, size);
 }
 
@@ -25,9 +25,9 @@ void port_write(struct vm *vm, uint16_t port, unsigned size, uint64_t value)
 {
     struct arch_vm *arch = vm->arch;
 
-    spin_lock_acquire(&arch->lock);
+    machine_lock(vm);
     if (!bus_write(&vm->ports, port, size, truncate(value, size))) {
         machine_count_unknown(&arch->unknown_ports, port);
     }
-    spin_lock_release(&arch->lock);
+    machine_unlock(vm);
 }

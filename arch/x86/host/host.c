@@ -79,11 +79,11 @@ static void take_input(void)
     struct arch_vm *arch = host->console_vm->arch;
     uint8_t byte;
 
-    spin_lock_acquire(&arch->lock);
+    machine_lock(host->console_vm);
     for (unsigned i = 0; i < UART_FIFO_DEPTH && console_read(&byte); i++) {
         (void)uart_receive(&arch->uart, byte); /* a full FIFO loses it, as on any serial line */
     }
-    spin_lock_release(&arch->lock);
+    machine_unlock(host->console_vm);
 }
 
 void host_work(void)
