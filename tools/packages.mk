@@ -3,7 +3,7 @@
 
 # To build seedvisor.efi
 PACKAGES += make # the build
-PACKAGES += gcc # C compiler, and libgcov for coverage
+PACKAGES += gcc # C compiler, also for tools/launch; libgcov for coverage
 PACKAGES += libc6-dev # host tests and the guest's programs
 PACKAGES += binutils # linker and objcopy
 PACKAGES += gnu-efi # UEFI headers, start-up code and self-relocation

@@ -31,18 +31,28 @@ $(GUEST)/start: $(GUEST_SOURCE)/start.c
 	$(CC) $(GUEST_CFLAGS) -ffreestanding -fno-stack-protector -fno-pie -no-pie -static -nostdlib \
 		-o $@ $<
 
-$(GUEST)/rng-bench: $(GUEST_SOURCE)/rng-bench.c
+GUEST_PROGRAMS := $(GUEST)/rng-bench $(GUEST)/write-port
+
+$(GUEST_PROGRAMS): $(GUEST)/%: $(GUEST_SOURCE)/%.c
 	@mkdir -p $(@D)
 	$(CC) $(GUEST_CFLAGS) -o $@ $<
 
 $(GUEST)/initramfs.cpio: $(GUEST_SOURCE)/make-initramfs $(GUEST_SOURCE)/init $(GUEST_TESTS) \
-		$(GUEST)/start $(GUEST)/rng-bench \
+		$(GUEST)/start $(GUEST_PROGRAMS) \
 		$(addsuffix /.unpacked,$(GUEST_KERNEL) $(GUEST_BUSYBOX) $(GUEST_RNG_TOOLS))
 	$(GUEST_SOURCE)/make-initramfs -o $@ -k $(GUEST_KERNEL) -b $(GUEST_BUSYBOX)/bin/busybox \
-		-i $(GUEST)/start $(GUEST_RNG_TOOLS)/usr/bin/rngtest $(GUEST)/rng-bench
+		-i $(GUEST)/start $(GUEST_RNG_TOOLS)/usr/bin/rngtest $(GUEST_PROGRAMS)
 
 $(GUEST)/demo.img: $(GUEST_SOURCE)/demo.conf $(GUEST_FILES) $(BUILD)/seedvisor.efi tools/mkimage
 	tools/mkimage -o $@ -e $(BUILD)/seedvisor.efi -c $< $(GUEST_FILES)
+
+# The same kernel and initramfs without a hypervisor, for comparison.
+$(GUEST)/plain-boot.efi: $(GUEST_SOURCE)/plain-boot.c $(GUEST_SOURCE)/make-efi
+	$(GUEST_SOURCE)/make-efi $< $@
+
+.PHONY: boot-ticks
+boot-ticks: $(GUEST_FILES) $(GUEST)/plain-boot.efi $(BUILD)/seedvisor.efi
+	tools/boot-ticks
 
 include guest-tests/system/probe/probe.mk
 

@@ -57,6 +57,7 @@ SCENARIOS = {
     "no-virtualization": Scenario(
         linux("poweroff"), accels=("bochs", "tcg"),
         cpu={"bochs": "p4_prescott_celeron_336", "tcg": "max,-svm"}),
+    "no-nested-paging": Scenario(linux("poweroff"), accels=("tcg",), cpu={"tcg": "max,-npt"}),
     "no-rdseed": Scenario(linux("poweroff"), accels=("bochs",),
                           cpu={"bochs": "corei7_haswell_4770"}),
     "no-configuration": Scenario(None, files=()),
