@@ -7,7 +7,7 @@ import pytest
 def must_refuse(outcome, *texts):
     for text in texts:
         outcome.must_say(re.escape(text))
-    outcome.must_not_say("entering guest")
+    outcome.must_not_say("entering the guest")
     outcome.must_end(2)
 
 
@@ -16,6 +16,12 @@ def test_no_virtualization(outcome, accel):
     missing = {"bochs": "missing: VMX (CPUID.1:ECX.VMX)",
                "tcg": "missing: SVM (CPUID.80000001H:ECX.SVM)"}
     must_refuse(outcome, missing[accel], "to mend it:", "not started")
+
+
+@pytest.mark.scenario("no-nested-paging")
+def test_no_nested_paging(outcome):
+    must_refuse(outcome, "missing: nested paging (CPUID.8000000AH:EDX.NP)", "to mend it:",
+                "not started")
 
 
 @pytest.mark.scenario("no-rdseed")

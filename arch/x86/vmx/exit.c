@@ -22,29 +22,30 @@
 
 /* Reasons that need no more than their kind. What is not here was never asked for. */
 static const uint8_t kinds[REASONS] = {
-    [1] = EXIT_HOST_INTERRUPT + 1,   /* external interrupt */
-    [2] = EXIT_SHUTDOWN + 1,         /* triple fault */
-    [7] = EXIT_INTERRUPT_WINDOW + 1, /* interrupt window */
-    [8] = EXIT_INTERRUPT_WINDOW + 1, /* NMI window */
-    [10] = EXIT_CPUID + 1,           /* CPUID */
-    [12] = EXIT_HALT + 1,            /* HLT */
-    [13] = EXIT_FLUSH + 1,           /* INVD */
-    [15] = EXIT_INSTRUCTION + 1,     /* RDPMC */
-    [18] = EXIT_INSTRUCTION + 1,     /* VMCALL */
-    [19] = EXIT_INSTRUCTION + 1,     /* VMCLEAR */
-    [20] = EXIT_INSTRUCTION + 1,     /* VMLAUNCH */
-    [21] = EXIT_INSTRUCTION + 1,     /* VMPTRLD */
-    [22] = EXIT_INSTRUCTION + 1,     /* VMPTRST */
-    [23] = EXIT_INSTRUCTION + 1,     /* VMREAD */
-    [24] = EXIT_INSTRUCTION + 1,     /* VMRESUME */
-    [25] = EXIT_INSTRUCTION + 1,     /* VMWRITE */
-    [26] = EXIT_INSTRUCTION + 1,     /* VMXOFF */
-    [27] = EXIT_INSTRUCTION + 1,     /* VMXON */
-    [36] = EXIT_INSTRUCTION + 1,     /* MWAIT */
-    [39] = EXIT_INSTRUCTION + 1,     /* MONITOR */
-    [50] = EXIT_INSTRUCTION + 1,     /* INVEPT */
-    [53] = EXIT_INSTRUCTION + 1,     /* INVVPID */
-    [54] = EXIT_FLUSH + 1,           /* WBINVD */
+    [1] = EXIT_HOST_INTERRUPT + 1,    /* external interrupt */
+    [2] = EXIT_SHUTDOWN + 1,          /* triple fault */
+    [7] = EXIT_INTERRUPT_WINDOW + 1,  /* interrupt window */
+    [8] = EXIT_INTERRUPT_WINDOW + 1,  /* NMI window */
+    [10] = EXIT_CPUID + 1,            /* CPUID */
+    [12] = EXIT_HALT + 1,             /* HLT */
+    [13] = EXIT_FLUSH + 1,            /* INVD */
+    [15] = EXIT_INSTRUCTION + 1,      /* RDPMC */
+    [18] = EXIT_INSTRUCTION + 1,      /* VMCALL */
+    [19] = EXIT_INSTRUCTION + 1,      /* VMCLEAR */
+    [20] = EXIT_INSTRUCTION + 1,      /* VMLAUNCH */
+    [21] = EXIT_INSTRUCTION + 1,      /* VMPTRLD */
+    [22] = EXIT_INSTRUCTION + 1,      /* VMPTRST */
+    [23] = EXIT_INSTRUCTION + 1,      /* VMREAD */
+    [24] = EXIT_INSTRUCTION + 1,      /* VMRESUME */
+    [25] = EXIT_INSTRUCTION + 1,      /* VMWRITE */
+    [26] = EXIT_INSTRUCTION + 1,      /* VMXOFF */
+    [27] = EXIT_INSTRUCTION + 1,      /* VMXON */
+    [36] = EXIT_INSTRUCTION + 1,      /* MWAIT */
+    [39] = EXIT_INSTRUCTION + 1,      /* MONITOR */
+    [43] = EXIT_INTERRUPT_WINDOW + 1, /* TPR below threshold */
+    [50] = EXIT_INSTRUCTION + 1,      /* INVEPT */
+    [53] = EXIT_INSTRUCTION + 1,      /* INVVPID */
+    [54] = EXIT_FLUSH + 1,            /* WBINVD */
 };
 
 /*

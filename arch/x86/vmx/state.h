@@ -18,13 +18,13 @@ struct backend_vm {
 struct backend_vcpu {
     void *vmcs;
     bool launched;
-    bool event_queued;    /* the entry-event field is set for the next entry */
-    bool delivers;        /* the hardware delivers interrupts from the APIC page */
-    uint32_t primary;     /* what VMCS_PRIMARY_CONTROLS holds */
-    uint32_t secondary;   /* what VMCS_SECONDARY_CONTROLS holds */
-    uint8_t requested;    /* what RVI was set to last */
-    uint64_t level[4];    /* vectors whose EOI must exit: what the EOI-exit bitmaps hold */
-    uint64_t cr4_allowed; /* CR4 bits the guest may set */
+    bool event_queued;     /* the entry-event field is set for the next entry */
+    bool delivers;         /* the hardware delivers interrupts from the APIC page */
+    uint32_t primary;      /* what VMCS_PRIMARY_CONTROLS holds */
+    uint32_t secondary;    /* what VMCS_SECONDARY_CONTROLS holds */
+    uint8_t tpr_threshold; /* what VMCS_TPR_THRESHOLD holds */
+    uint64_t level[4];     /* vectors whose EOI must exit: what the EOI-exit bitmaps hold */
+    uint64_t cr4_allowed;  /* CR4 bits the guest may set */
 };
 
 /* Turns the exit that just happened into its neutral form (exit.c). */

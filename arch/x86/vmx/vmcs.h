@@ -42,6 +42,7 @@ enum vmcs_field {
     VMCS_ENTRY_EVENT = 0x4016,
     VMCS_ENTRY_ERROR_CODE = 0x4018,
     VMCS_ENTRY_INSTRUCTION_LENGTH = 0x401a,
+    VMCS_TPR_THRESHOLD = 0x401c,
     VMCS_SECONDARY_CONTROLS = 0x401e,
     VMCS_INSTRUCTION_ERROR = 0x4400,
     VMCS_EXIT_REASON = 0x4402,
@@ -108,6 +109,9 @@ enum vmcs_field {
 #define EVENT_TYPE_SOFTWARE  (4U << 8) /* this and the types above it have a length */
 #define EVENT_TYPE_INT1      (5U << 8)
 #define EVENT_VECTOR(event)  ((uint8_t)(event))
+
+/* Pending debug exceptions (SDM Vol. 3C, table 25-4): a single step. */
+#define PENDING_DEBUG_BS (1U << 14)
 
 /* Guest interruptibility state (SDM Vol. 3C, table 25-3). */
 #define INTERRUPTIBILITY_STI    (1U << 0)

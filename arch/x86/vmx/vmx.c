@@ -513,8 +513,18 @@ static void vmx_skip(struct vcpu *vcpu, unsigned length)
     uint64_t interruptibility = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
     const uint64_t shadows = INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS;
 
+    uint64_t rflags = vmcs_read(VMCS_GUEST_RFLAGS);
+
     (void)vcpu;
     vmcs_write(VMCS_GUEST_RIP, vmcs_read(VMCS_GUEST_RIP) + length);
+    /* What the end of an instruction does to debugging: RF goes off, TF traps (SDM 3B, 18.3). */
+    if ((rflags & RFLAGS_RF) != 0) {
+        vmcs_write(VMCS_GUEST_RFLAGS, rflags & ~RFLAGS_RF);
+    }
+    if ((rflags & RFLAGS_TF) != 0) {
+        vmcs_write(VMCS_GUEST_PENDING_DEBUG,
+                   vmcs_read(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
+    }
     if ((interruptibility & shadows) != 0) {
         vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, interruptibility & ~shadows);
     }
@@ -577,6 +587,19 @@ static bool vmx_inject_nmi(struct vcpu *vcpu)
     return ready;
 }
 
+/* A vector that only the TPR holds back: the write of CR8 that lets it through must exit. */
+static void set_tpr_threshold(struct vcpu *vcpu, int vector)
+{
+    unsigned held_by = vcpu->arch->apic.page[APIC_TPR / 4] >> 4 & 0xf;
+    uint8_t threshold =
+        vector >= 0 && (unsigned)vector >> 4 <= held_by ? (uint8_t)(vector >> 4) : 0;
+
+    if (threshold != vcpu->backend->tpr_threshold) {
+        vmcs_write(VMCS_TPR_THRESHOLD, threshold);
+        vcpu->backend->tpr_threshold = threshold;
+    }
+}
+
 static void vmx_set_x2apic_mode(struct vcpu *vcpu, bool x2apic, int in_service)
 {
     const uint32_t virtual_apic =
@@ -589,12 +612,12 @@ static void vmx_set_x2apic_mode(struct vcpu *vcpu, bool x2apic, int in_service)
         return;
     }
     backend->delivers = on;
-    backend->requested = 0;
     backend->secondary =
         on ? backend->secondary | virtual_apic : backend->secondary & ~virtual_apic;
     vmcs_write(VMCS_SECONDARY_CONTROLS, backend->secondary);
     vmcs_write(VMCS_MSR_BITMAP, (uintptr_t)(on ? vm->msr_bitmap_apic : vm->msr_bitmap));
     if (on) {
+        set_tpr_threshold(vcpu, -1);
         vmcs_write(VMCS_GUEST_INTERRUPT_STATUS, (uint64_t)(in_service < 0 ? 0 : in_service) << 8);
         set_primary(vcpu, PRIMARY_INTERRUPT_WINDOW, false);
     }
@@ -619,6 +642,7 @@ static void update_eoi_exits(struct vcpu *vcpu)
 static bool vmx_request_interrupt(struct vcpu *vcpu, int vector)
 {
     if (!vcpu->backend->delivers) {
+        set_tpr_threshold(vcpu, vector);
         return false;
     }
     if (vector >= 0) {
