@@ -128,6 +128,7 @@ static void test_every_reason(void **state)
         {36, EXIT_INSTRUCTION},
         {39, EXIT_INSTRUCTION},
         {43, EXIT_INTERRUPT_WINDOW},
+        {43, EXIT_INTERRUPT_WINDOW},
         {45, EXIT_EOI},
         {48, EXIT_MEMORY},
         {50, EXIT_INSTRUCTION},

@@ -16,9 +16,8 @@
 #define REASONS              70
 #define REASON_ENTRY_FAILED  (1U << 31)
 
-#define DR7_GENERAL_DETECT        (1ULL << 13)
-#define PENDING_DEBUG_SINGLE_STEP (1ULL << 14)
-#define CS_RIGHTS_LONG            (1ULL << 13)
+#define DR7_GENERAL_DETECT (1ULL << 13)
+#define CS_RIGHTS_LONG     (1ULL << 13)
 
 /* Reasons that need no more than their kind. What is not here was never asked for. */
 static const uint8_t kinds[REASONS] = {
@@ -67,7 +66,7 @@ static void complete_debug_exception(struct vcpu *vcpu, uint32_t event)
         (vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF) != 0) {
         /* A check at entry that any program of the guest could make fail (27.3.1.5). */
         vmcs_write(VMCS_GUEST_PENDING_DEBUG,
-                   vmcs_read(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_SINGLE_STEP);
+                   vmcs_read(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
     }
 }
 
