@@ -249,6 +249,7 @@ bool machine_start(struct vm *vm, struct linux_boot_image *image, struct entropy
     }
     while (entropy_take(entropy, seed, sizeof(seed)) < sizeof(seed)) {
         if (entropy_refill(entropy, 64) == 0 && entropy_state(entropy) == ENTROPY_FAULT) {
+            wipe(seed, sizeof(seed)); /* of what there was */
             log_line("guest \"%s\": no entropy for its seed", vm->name);
             return false;
         }

@@ -1,0 +1,370 @@
+/* Tests of putting up a guest's machine and starting it: memory, vCPUs, interrupts, statistics. */
+#define _GNU_SOURCE /* memmem() */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "arch/x86/guest/layout.h"
+#include "guest-tests/host/scripted_machine.h"
+
+#define BIG_RAM     0x4000000U
+#define KERNEL_SIZE 0x2000U
+
+static int set_up(void **state)
+{
+    (void)state;
+    scripted_machine_reset();
+    return 0;
+}
+
+static bool create(unsigned vcpus)
+{
+    const struct machine_setup setup = scripted_setup(vcpus);
+
+    return machine_create(&machine.vm, &setup, &machine.arena);
+}
+
+static void test_create(void **state)
+{
+    (void)state;
+    assert_true(create(2));
+    assert_string_equal(machine.vm.name, "tested");
+    assert_int_equal(machine.vm.state, VM_RUNNING);
+    assert_int_equal(machine.vm.vcpu_count, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        struct vcpu *vcpu = &machine.vm.vcpus[i];
+
+        assert_ptr_equal(vcpu->vm, &machine.vm);
+        assert_int_equal(vcpu->index, i);
+        assert_int_equal(vcpu->arch->address_space, 7 + i);
+        assert_int_equal(vcpu->arch->apic.id, i);
+        assert_int_equal((uintptr_t)vcpu->arch->apic.page % 4096, 0);
+        assert_int_equal(vcpu->arch->apic.base, 0xfee00800 | (i == 0 ? APIC_BASE_BSP : 0));
+        assert_int_equal(vcpu->arch->waiting, i != 0);
+        assert_ptr_equal(machine.vm.arch->apics[i], &vcpu->arch->apic);
+    }
+    assert_ptr_not_equal(machine.vm.vcpus[0].arch->apic.page, machine.vm.vcpus[1].arch->apic.page);
+    assert_int_equal(machine.mapping_count, 1);
+    assert_int_equal(machine.mappings[0].gpa, 0);
+    assert_int_equal(machine.mappings[0].size, MACHINE_RAM);
+    assert_ptr_equal(machine.mappings[0].hva, machine.ram);
+    assert_int_equal(machine.mappings[0].rights, MAP_READ | MAP_WRITE);
+    assert_true(machine.vm.arch->has_rng);
+}
+
+static void test_create_with_two_regions_and_registers(void **state)
+{
+    (void)state;
+    struct machine_setup setup = scripted_setup(1);
+
+    setup.map_registers = true;
+    machine.vm.memory = (struct guest_memory){0};
+    assert_true(guest_memory_add(&machine.vm.memory, 0, 0x100000, machine.ram));
+    assert_true(guest_memory_add(&machine.vm.memory, LAYOUT_HIGH_RAM_BASE, 0x100000,
+                                 machine.ram + 0x100000));
+    assert_true(machine_create(&machine.vm, &setup, &machine.arena));
+    assert_int_equal(machine.mapping_count, 3);
+    assert_int_equal(machine.mappings[1].gpa, LAYOUT_HIGH_RAM_BASE);
+    assert_int_equal(machine.mappings[1].rights, MAP_READ | MAP_WRITE);
+    /* The device's registers: the guest may read them, and no more. */
+    assert_int_equal(machine.mappings[2].gpa, LAYOUT_VIRTIO_BASE);
+    assert_int_equal(machine.mappings[2].size, 4096);
+    assert_int_equal(machine.mappings[2].rights, MAP_READ);
+    assert_int_equal(*(const uint32_t *)machine.mappings[2].hva, 0x74726976);
+}
+
+static void test_create_without_entropy(void **state)
+{
+    (void)state;
+    struct machine_setup setup = scripted_setup(1);
+    uint64_t value;
+
+    setup.entropy = NULL;
+    assert_true(machine_create(&machine.vm, &setup, &machine.arena));
+    assert_false(machine.vm.arch->has_rng);
+    assert_false(bus_read(&machine.vm.mmio, LAYOUT_VIRTIO_BASE, 4, &value));
+    assert_int_equal(machine.mapping_count, 1);
+}
+
+static void test_too_few_or_many_vcpus(void **state)
+{
+    (void)state;
+    assert_false(create(0));
+    assert_non_null(strstr(scripted_host.log, "no room for a machine with 0 vCPUs\n"));
+    set_up(NULL);
+    assert_false(create(MACHINE_VCPUS + 1));
+    assert_non_null(strstr(scripted_host.log, "no room for a machine with 65 vCPUs\n"));
+}
+
+/* However little memory the hypervisor has, it says so and does not fall over. */
+static void test_exhausted_arena(void **state)
+{
+    (void)state;
+    size_t size = 0;
+
+    do {
+        size += 512;
+        set_up(NULL);
+        arena_init(&machine.arena, machine.arena_memory, size);
+        scripted_host.log[0] = '\0';
+        if (create(2)) {
+            break;
+        }
+        assert_memory_equal(scripted_host.log, "guest \"tested\": ", 16);
+    } while (size < sizeof(machine.arena_memory));
+    assert_in_range(size, 16384, sizeof(machine.arena_memory) - 1);
+}
+
+static void put(uint8_t *bytes, size_t offset, size_t size, uint64_t value)
+{
+    memcpy(bytes + offset, &value, size);
+}
+
+static uint8_t kernel[KERNEL_SIZE];
+static uint8_t *ram;
+static struct linux_boot_image image;
+
+/* The least that counts as a bzImage of protocol 2.15 with 64-bit entry, in 64 MiB of RAM. */
+static int set_up_start(void **state)
+{
+    (void)state;
+    memset(kernel, 0, sizeof(kernel));
+    put(kernel, 0x1f1, 1, 3);
+    put(kernel, 0x1f4, 4, (KERNEL_SIZE - 2048) / 16);
+    put(kernel, 0x1fe, 2, 0xaa55);
+    put(kernel, 0x200, 2, 0x6aeb);
+    put(kernel, 0x202, 4, 0x53726448);
+    put(kernel, 0x206, 2, 0x020f);
+    put(kernel, 0x211, 1, 1);
+    put(kernel, 0x22c, 4, 0x7fffffff);
+    put(kernel, 0x230, 4, 0x200000);
+    put(kernel, 0x234, 1, 1);
+    put(kernel, 0x236, 2, 0x7f);
+    put(kernel, 0x238, 4, 2047);
+    put(kernel, 0x258, 8, 0x1000000);
+    put(kernel, 0x260, 4, 0x800000);
+    image = (struct linux_boot_image){.kernel_name = "/vmlinuz",
+                                      .kernel = kernel,
+                                      .kernel_size = sizeof(kernel),
+                                      .cmdline = "quiet"};
+    ram = aligned_alloc(4096, BIG_RAM);
+    assert_non_null(ram);
+    memset(ram, 0, BIG_RAM);
+    scripted_machine_reset();
+    machine.vm.memory = (struct guest_memory){0};
+    assert_true(guest_memory_add(&machine.vm.memory, 0, BIG_RAM, ram));
+    assert_true(create(2));
+    return 0;
+}
+
+static int tear_down_start(void **state)
+{
+    (void)state;
+    free(ram);
+    return 0;
+}
+
+static const uint8_t *find_in_ram(const void *bytes, size_t length)
+{
+    return memmem(ram, BIG_RAM, bytes, length);
+}
+
+static void test_start(void **state)
+{
+    (void)state;
+    uint8_t seed[LINUX_BOOT_SEED_SIZE];
+
+    /* The seed is the 32 bytes that the core would hand out next; nobody gets them again. */
+    while (entropy_refill(&machine.entropy, 64) > 0) {
+    }
+    uint32_t level = entropy_level(&machine.entropy);
+
+    memcpy(seed, machine.entropy.pool + level - sizeof(seed), sizeof(seed));
+    assert_true(machine_start(&machine.vm, &image, &machine.entropy));
+    assert_int_equal(entropy_level(&machine.entropy), level - sizeof(seed));
+    assert_non_null(find_in_ram(seed, sizeof(seed)));
+    assert_null(image.rng_seed);
+    assert_int_equal(machine.hardware[0].starts, 1);
+    assert_int_equal(machine.hardware[0].start.rip, 0x1000200);
+    assert_in_range(machine.hardware[0].start.rsi, 1, BIG_RAM - 1);
+    assert_int_equal(machine.hardware[1].starts, 0);
+    assert_in_range(image.rsdp_gpa, LAYOUT_ACPI_BASE, LAYOUT_ACPI_BASE + LAYOUT_ACPI_SIZE - 1);
+    assert_memory_equal(ram + image.rsdp_gpa, "RSD PTR ", 8);
+    assert_non_null(find_in_ram("LNRO0005", 8));
+    assert_string_equal(scripted_host.log, "");
+}
+
+static void test_start_of_no_kernel(void **state)
+{
+    (void)state;
+    put(kernel, 0x202, 4, 0);
+    assert_false(machine_start(&machine.vm, &image, &machine.entropy));
+    assert_memory_equal(scripted_host.log, "guest \"tested\": ", 16);
+    assert_non_null(strstr(scripted_host.log, "/vmlinuz"));
+    assert_null(image.rng_seed);
+    assert_int_equal(machine.hardware[0].starts, 0);
+}
+
+/* Without entropy there is no seed, and without a seed no guest: no endless wait either. */
+static void test_start_without_entropy(void **state)
+{
+    (void)state;
+    machine.script.mode = SCRIPT_DRY;
+    machine.script.tries = UINT64_MAX;
+    assert_false(machine_start(&machine.vm, &image, &machine.entropy));
+    assert_non_null(strstr(scripted_host.log, "no entropy for its seed"));
+    assert_int_equal(machine.hardware[0].starts, 0);
+}
+
+/* Interrupts. */
+
+static uint32_t pending(unsigned index)
+{
+    return (uint32_t)local_apic_highest_irr(machine.vm.arch->apics[index]);
+}
+
+static int set_up_machine(void **state)
+{
+    (void)state;
+    assert_true(scripted_machine_create());
+    for (unsigned i = 0; i < MACHINE_VCPUS_MADE; i++) {
+        machine.vm.vcpus[i].cpu = 10 + i;
+        local_apic_write(machine.vm.arch->apics[i], APIC_SVR, 4, 0x1ff, 0);
+    }
+    return 0;
+}
+
+/* From a device's line to the vCPU that the I/O APIC's entry names, whose CPU is kicked. */
+static void test_lines(void **state)
+{
+    (void)state;
+    struct io_apic *io_apic = &machine.vm.arch->io_apic;
+    const struct irq_line *line = &machine.vm.arch->uart.line;
+
+    io_apic_bus_operations.write(io_apic, 0, 4, 0x11 + 2 * LAYOUT_UART_GSI);
+    io_apic_bus_operations.write(io_apic, 0x10, 4, 1U << 24);
+    io_apic_bus_operations.write(io_apic, 0, 4, 0x10 + 2 * LAYOUT_UART_GSI);
+    io_apic_bus_operations.write(io_apic, 0x10, 4, 0x31);
+    irq_line_pulse(line);
+    assert_int_equal(pending(0), UINT32_MAX);
+    assert_int_equal(pending(1), 0x31);
+    assert_int_equal(scripted_host.kicks[10], 0);
+    assert_int_equal(scripted_host.kicks[11], 1);
+}
+
+static void test_interprocessor_interrupts(void **state)
+{
+    (void)state;
+    struct local_apic *first = machine.vm.arch->apics[0];
+
+    local_apic_write(first, APIC_ICR_HIGH, 4, 1U << 24, 0);
+    local_apic_write(first, APIC_ICR, 4, 0x40fb, 0);
+    assert_int_equal(pending(1), 0xfb);
+    assert_int_equal(scripted_host.kicks[11], 1);
+    local_apic_write(first, APIC_ICR, 4, 0xc40fc, 0); /* all but itself */
+    assert_int_equal(pending(0), UINT32_MAX);
+    assert_int_equal(pending(1), 0xfc);
+    local_apic_write(machine.vm.arch->apics[1], APIC_ICR, 4, 0x840fd, 0); /* all */
+    assert_int_equal(pending(0), 0xfd);
+    assert_int_equal(scripted_host.kicks[10], 1);
+    assert_int_equal(scripted_host.kicks[11], 3);
+}
+
+/* Whoever is asleep is to see that the VM has ended. */
+static void test_end_kicks_all(void **state)
+{
+    (void)state;
+    bus_write(&machine.vm.ports, LAYOUT_RESET_PORT, 1, LAYOUT_RESET_VALUE);
+    assert_int_equal(machine.vm.state, VM_RESET);
+    assert_int_equal(scripted_host.kicks[10], 1);
+    assert_int_equal(scripted_host.kicks[11], 1);
+}
+
+/* Counters. */
+
+static void test_unknown_accesses(void **state)
+{
+    (void)state;
+    struct unknown_accesses accesses = {0};
+
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned number = 0; number < MACHINE_UNKNOWN + 2; number++) {
+            machine_count_unknown(&accesses, number * 0x10);
+        }
+    }
+    for (unsigned i = 0; i < MACHINE_UNKNOWN; i++) {
+        assert_int_equal(accesses.rows[i].number, i * 0x10);
+        assert_int_equal(accesses.rows[i].count, 3);
+    }
+    assert_int_equal(accesses.others, 6);
+}
+
+static void test_statistics(void **state)
+{
+    (void)state;
+    struct vcpu_statistics *statistics = &machine.vm.vcpus[0].statistics;
+    struct arch_vm *arch = machine.vm.arch;
+
+    statistics->exits[EXIT_CPUID] = 4;
+    statistics->exits[EXIT_HALT] = 2;
+    statistics->ticks[EXIT_CPUID] = 4010;
+    statistics->ticks[EXIT_HALT] = 100;
+    statistics->ticks_guest = 99999;
+    statistics->ticks_idle = 5;
+    for (unsigned i = 0; i < MACHINE_UNKNOWN + 1; i++) {
+        machine_count_unknown(&arch->unknown_ports, 0x80 + i);
+    }
+    machine_count_unknown(&arch->unknown_msrs, 0xc0011020);
+    machine_count_unknown(&arch->unknown_memory, 0xfed00000);
+    arch->rng.counters.requests = 12;
+    arch->rng.transport.counters.notifies = 13;
+    machine_print_statistics(&machine.vm);
+    static const char *const lines[] = {
+        "guest \"tested\" statistics:\n",
+        "  vCPU 0: exits 6, ticks guest 99999, hypervisor 4110, idle 5\n",
+        "    cpuid                    4, hypervisor ticks each 1002\n",
+        "    halt                     2, hypervisor ticks each 50\n",
+        "  vCPU 1: exits 0, ticks guest 0, hypervisor 0, idle 0\n",
+        "  rng: requests 12, bytes 0,",
+        "  virtio: kicks 13,",
+        "  unknown port 0x80: 1\n",
+        "  unknown port 0x8f: 1\n",
+        "  unknown ports beyond these: 1\n",
+        "  unknown MSR 0xc0011020: 1\n",
+        "  unknown GPA 0xfed00000: 1\n",
+    };
+    const char *from = scripted_host.log;
+
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        from = strstr(from, lines[i]);
+        assert_non_null(from);
+    }
+    assert_null(strstr(scripted_host.log, "port 0x90"));
+    assert_null(strstr(scripted_host.log, "msr-read"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_create, set_up),
+        cmocka_unit_test_setup(test_create_with_two_regions_and_registers, set_up),
+        cmocka_unit_test_setup(test_create_without_entropy, set_up),
+        cmocka_unit_test_setup(test_too_few_or_many_vcpus, set_up),
+        cmocka_unit_test_setup(test_exhausted_arena, set_up),
+        cmocka_unit_test_setup_teardown(test_start, set_up_start, tear_down_start),
+        cmocka_unit_test_setup_teardown(test_start_of_no_kernel, set_up_start, tear_down_start),
+        cmocka_unit_test_setup_teardown(test_start_without_entropy, set_up_start, tear_down_start),
+        cmocka_unit_test_setup(test_lines, set_up_machine),
+        cmocka_unit_test_setup(test_interprocessor_interrupts, set_up_machine),
+        cmocka_unit_test_setup(test_end_kicks_all, set_up_machine),
+        cmocka_unit_test(test_unknown_accesses),
+        cmocka_unit_test_setup(test_statistics, set_up_machine),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
