@@ -294,7 +294,7 @@ static void test_unknown_accesses(void **state)
 
     for (unsigned round = 0; round < 3; round++) {
         for (unsigned number = 0; number < MACHINE_UNKNOWN + 2; number++) {
-            machine_count_unknown(&accesses, number * 0x10);
+            machine_count_unknown(&accesses, number * 0x10ULL);
         }
     }
     for (unsigned i = 0; i < MACHINE_UNKNOWN; i++) {
