@@ -1,12 +1,13 @@
-/* The virtio-mmio transport, version 2: registers, negotiation, notifications (virtio 1.3, 4.2). */
+/* The virtio-mmio transport: registers, negotiation, notifications (virtio 1.3 and 1.4, 4.2). */
 #include "virtio/mmio.h"
 
 #include <stddef.h>
 
+#include "virtio/packed.h"
 #include "virtio/split.h"
 #include "virtio/virtio.h"
 
-/* virtio 1.3, 4.2.2: the registers. */
+/* virtio 1.3, 4.2.2: the registers, and those of the legacy interface only (4.2.4). */
 enum {
     MAGIC_VALUE = 0x000,
     VERSION = 0x004,
@@ -16,9 +17,12 @@ enum {
     DEVICE_FEATURES_SEL = 0x014,
     DRIVER_FEATURES = 0x020,
     DRIVER_FEATURES_SEL = 0x024,
+    GUEST_PAGE_SIZE = 0x028, /* legacy */
     QUEUE_SEL = 0x030,
     QUEUE_SIZE_MAX = 0x034,
     QUEUE_SIZE = 0x038,
+    QUEUE_ALIGN = 0x03c, /* legacy */
+    QUEUE_PFN = 0x040,   /* legacy */
     QUEUE_READY = 0x044,
     QUEUE_NOTIFY = 0x050,
     INTERRUPT_STATUS = 0x060,
@@ -34,9 +38,12 @@ enum {
     SHM_LEN_HIGH = 0x0b4,
     SHM_BASE_LOW = 0x0b8,
     SHM_BASE_HIGH = 0x0bc,
+    QUEUE_RESET = 0x0c0,
+    CONFIG_GENERATION = 0x0fc,
 };
 
 #define MAGIC         0x74726976U /* "virt" */
+#define LAYOUT_LEGACY 1U
 #define LAYOUT        2U
 #define VENDOR        0x64656553U /* "Seed" */
 #define NO_SHM_REGION 0xffffffffU
@@ -44,7 +51,12 @@ enum {
 #define INTERRUPT_USED_BUFFER   1U
 #define INTERRUPT_CONFIG_CHANGE 2U
 
-/* DEVICE_NEEDS_RESET is the device's to set; the rest is not defined for this device. */
+/* Of the reserved features those that a legacy interface knows; below them are the device type's.
+ */
+#define LEGACY_FEATURES                                                                            \
+    (VIRTIO_FEATURE_INDIRECT_DESC | VIRTIO_FEATURE_EVENT_IDX | ((UINT64_C(1) << 24) - 1))
+
+/* DEVICE_NEEDS_RESET is the device's to set, SUSPEND is apart; the rest is not defined. */
 #define DRIVER_STATUS                                                                              \
     (VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_DRIVER_OK |                  \
      VIRTIO_STATUS_FEATURES_OK | VIRTIO_STATUS_FAILED)
@@ -52,6 +64,11 @@ enum {
 static struct virtqueue *selected(const struct virtio_mmio *mmio)
 {
     return mmio->queue_sel < mmio->queue_count ? &mmio->queues[mmio->queue_sel] : NULL;
+}
+
+static uint64_t negotiated(const struct virtio_mmio *mmio)
+{
+    return mmio->driver_features & mmio->offered;
 }
 
 static uint32_t half(uint64_t value, uint32_t sel)
@@ -66,6 +83,29 @@ static void set_half(uint64_t *target, uint32_t sel, uint32_t value)
     *target = (*target & ~((uint64_t)UINT32_MAX << shift)) | (uint64_t)value << shift;
 }
 
+/* The registers that only one of the two layouts has. */
+static uint32_t layout_register(const struct virtio_mmio *mmio, const struct virtqueue *queue,
+                                uint32_t offset)
+{
+    if (mmio->legacy) {
+        return offset == QUEUE_PFN && queue != NULL ? queue->legacy_page : 0;
+    }
+    switch (offset) {
+    case QUEUE_READY:
+        return queue != NULL && queue->ready ? 1 : 0;
+    case SHM_LEN_LOW:
+    case SHM_LEN_HIGH:
+    case SHM_BASE_LOW:
+    case SHM_BASE_HIGH:
+        return NO_SHM_REGION;
+    case CONFIG_GENERATION:
+        return mmio->config_generation;
+    default:
+        /* Write-only and reserved ones, and QueueReset: a reset is over when its write is. */
+        return 0;
+    }
+}
+
 uint32_t virtio_mmio_register(const struct virtio_mmio *mmio, uint32_t offset)
 {
     const struct virtqueue *queue = selected(mmio);
@@ -74,7 +114,7 @@ uint32_t virtio_mmio_register(const struct virtio_mmio *mmio, uint32_t offset)
     case MAGIC_VALUE:
         return MAGIC;
     case VERSION:
-        return LAYOUT;
+        return mmio->legacy ? LAYOUT_LEGACY : LAYOUT;
     case DEVICE_ID:
         return mmio->device_id;
     case VENDOR_ID:
@@ -83,20 +123,12 @@ uint32_t virtio_mmio_register(const struct virtio_mmio *mmio, uint32_t offset)
         return half(mmio->offered, mmio->device_features_sel);
     case QUEUE_SIZE_MAX:
         return queue != NULL ? queue->size_max : 0;
-    case QUEUE_READY:
-        return queue != NULL && queue->ready ? 1 : 0;
     case INTERRUPT_STATUS:
         return mmio->interrupt_status;
     case STATUS:
         return mmio->status;
-    case SHM_LEN_LOW:
-    case SHM_LEN_HIGH:
-    case SHM_BASE_LOW:
-    case SHM_BASE_HIGH:
-        return NO_SHM_REGION;
     default:
-        /* Write-only and reserved registers, and ConfigGeneration: no configuration changes. */
-        return 0;
+        return layout_register(mmio, queue, offset);
     }
 }
 
@@ -130,8 +162,9 @@ static void publish(const struct virtio_mmio *mmio, uint32_t first, uint32_t end
 /* The same for the registers that change while a device lives. */
 static void publish_registers(const struct virtio_mmio *mmio)
 {
-    static const uint8_t changing[] = {DEVICE_FEATURES, QUEUE_SIZE_MAX, QUEUE_READY,
-                                       INTERRUPT_STATUS, STATUS};
+    static const uint8_t changing[] = {DEVICE_FEATURES,  QUEUE_SIZE_MAX, QUEUE_PFN,
+                                       QUEUE_READY,      STATUS,         INTERRUPT_STATUS,
+                                       CONFIG_GENERATION};
 
     for (unsigned i = 0; i < sizeof(changing); i++) {
         publish(mmio, changing[i], changing[i] + 4U);
@@ -166,22 +199,64 @@ static void clear_events(struct virtio_mmio *mmio, uint32_t events)
     }
 }
 
+/* A legacy driver may use its queues before DRIVER_OK (virtio 1.3, 3.1.2). */
 bool virtio_mmio_running(const struct virtio_mmio *mmio)
 {
-    return (mmio->status & (VIRTIO_STATUS_DRIVER_OK | VIRTIO_STATUS_NEEDS_RESET |
-                            VIRTIO_STATUS_FAILED)) == VIRTIO_STATUS_DRIVER_OK;
+    uint32_t wanted = mmio->legacy ? 0 : VIRTIO_STATUS_DRIVER_OK;
+
+    return (mmio->status & (wanted | VIRTIO_STATUS_NEEDS_RESET | VIRTIO_STATUS_FAILED)) == wanted;
+}
+
+/* Before DRIVER_OK and while suspended the news must wait (virtio 1.4, 2.1 and 3.4). */
+static void announce_config_change(struct virtio_mmio *mmio)
+{
+    mmio->config_changed = true;
+    if ((mmio->status & VIRTIO_STATUS_DRIVER_OK) != 0) {
+        mmio->config_changed = false;
+        signal_event(mmio, INTERRUPT_CONFIG_CHANGE);
+    }
+    publish_registers(mmio);
+}
+
+void virtio_mmio_config_changed(struct virtio_mmio *mmio)
+{
+    mmio->config_generation++;
+    publish(mmio, CONFIG_GENERATION, VIRTIO_MMIO_SIZE);
+    announce_config_change(mmio);
 }
 
 void virtio_mmio_needs_reset(struct virtio_mmio *mmio)
 {
-    if ((mmio->status & VIRTIO_STATUS_NEEDS_RESET) != 0) {
+    if ((mmio->status & VIRTIO_STATUS_NEEDS_RESET) == 0) {
+        mmio->status |= VIRTIO_STATUS_NEEDS_RESET;
+        announce_config_change(mmio);
+    }
+}
+
+/*
+ * virtio 1.4, 3.4: nothing more is taken since the driver asked for it, and the device shows itself
+ * suspended when the buffers it had taken are used and the driver has been told.
+ */
+static void finish_suspend(struct virtio_mmio *mmio)
+{
+    if (!mmio->suspending) {
         return;
     }
-    mmio->status |= VIRTIO_STATUS_NEEDS_RESET;
-    if ((mmio->status & VIRTIO_STATUS_DRIVER_OK) != 0) {
-        signal_event(mmio, INTERRUPT_CONFIG_CHANGE);
+    for (unsigned i = 0; i < mmio->queue_count; i++) {
+        if (virtqueue_in_flight(&mmio->queues[i])) {
+            return;
+        }
     }
+    mmio->suspending = false;
+    mmio->status = (mmio->status & ~VIRTIO_STATUS_DRIVER_OK) | VIRTIO_STATUS_SUSPEND;
     publish_registers(mmio);
+}
+
+static void pause_queues(struct virtio_mmio *mmio, bool paused)
+{
+    for (unsigned i = 0; i < mmio->queue_count; i++) {
+        mmio->queues[i].paused = paused;
+    }
 }
 
 void virtio_mmio_queue_done(struct virtio_mmio *mmio, struct virtqueue *queue)
@@ -194,13 +269,24 @@ void virtio_mmio_queue_done(struct virtio_mmio *mmio, struct virtqueue *queue)
         mmio->counters.breaches++;
         virtio_mmio_needs_reset(mmio);
     }
+    finish_suspend(mmio);
 }
 
 /* The ring format follows from the features, so a queue that was made ready early starts anew. */
 static void start_queue(struct virtio_mmio *mmio, struct virtqueue *queue)
 {
-    virtqueue_start(queue, &virtqueue_split, mmio->driver_features);
+    bool packed = (negotiated(mmio) & VIRTIO_FEATURE_RING_PACKED) != 0;
+
+    virtqueue_start(queue, packed ? &virtqueue_packed : &virtqueue_split, negotiated(mmio));
     virtio_mmio_queue_done(mmio, queue);
+}
+
+static void stop_queue(struct virtio_mmio *mmio, uint32_t index)
+{
+    if (mmio->queues[index].ready) {
+        mmio->queues[index].ready = false;
+        mmio->operations->queue_stopped(mmio->device, index);
+    }
 }
 
 static void reset(struct virtio_mmio *mmio)
@@ -215,6 +301,9 @@ static void reset(struct virtio_mmio *mmio)
     mmio->queue_sel = 0;
     mmio->driver_features = 0;
     mmio->features_beyond = false;
+    mmio->guest_page_size = 0;
+    mmio->config_changed = false;
+    mmio->suspending = false;
     mmio->operations->reset(mmio->device);
     publish(mmio, 0, VIRTIO_MMIO_SIZE);
 }
@@ -223,7 +312,9 @@ void virtio_mmio_init(struct virtio_mmio *mmio, const struct virtio_mmio_setup *
 {
     *mmio = (struct virtio_mmio){
         .device_id = setup->device_id,
-        .offered = setup->features,
+        .legacy = setup->legacy,
+        .offered = setup->legacy ? (setup->features & LEGACY_FEATURES) | VIRTIO_FEATURE_ANY_LAYOUT
+                                 : setup->features | VIRTIO_FEATURE_VERSION_1,
         .operations = setup->operations,
         .device = setup->device,
         .queues = setup->queues,
@@ -234,8 +325,7 @@ void virtio_mmio_init(struct virtio_mmio *mmio, const struct virtio_mmio_setup *
     publish(mmio, 0, VIRTIO_MMIO_PAGE_SIZE);
 }
 
-/* 2.2.2: any subset of what is offered, and not without VERSION_1 (6.1: there is no legacy here).
- */
+/* 2.2.2: any subset of what is offered, and not without VERSION_1 (6.1). */
 static bool accept_features(struct virtio_mmio *mmio)
 {
     if ((mmio->driver_features & ~mmio->offered) != 0 || mmio->features_beyond ||
@@ -257,15 +347,53 @@ static void notify_queue(struct virtio_mmio *mmio, uint32_t index)
     }
 }
 
+/*
+ * 2.9: with NOTIFICATION_DATA the queue's index is the lower half. The rest says how far the driver
+ * has come, which the ring itself says better.
+ */
+static void write_notify(struct virtio_mmio *mmio, uint32_t value)
+{
+    mmio->counters.notifies++;
+    if ((negotiated(mmio) & VIRTIO_FEATURE_NOTIFICATION_DATA) != 0) {
+        value &= 0xffff;
+    }
+    notify_queue(mmio, value);
+}
+
 /* A kick before DRIVER_OK is ignored (2.1.2); what it announced is looked for now instead. */
 static void enter_operation(struct virtio_mmio *mmio)
 {
-    if ((mmio->status & VIRTIO_STATUS_NEEDS_RESET) != 0) {
-        signal_event(mmio, INTERRUPT_CONFIG_CHANGE);
+    if (mmio->config_changed) {
+        announce_config_change(mmio);
     }
     for (uint32_t i = 0; i < mmio->queue_count; i++) {
         notify_queue(mmio, i);
     }
+}
+
+/* virtio 1.4, 3.4.2: without a working device there is nothing to suspend. */
+static void suspend(struct virtio_mmio *mmio)
+{
+    if ((negotiated(mmio) & VIRTIO_FEATURE_SUSPEND) != 0 && virtio_mmio_running(mmio)) {
+        mmio->suspending = true;
+        pause_queues(mmio, true);
+        finish_suspend(mmio);
+    }
+}
+
+/* Which of the bits that the driver adds may be set now. A legacy driver knows no FEATURES_OK. */
+static uint32_t accept_status(struct virtio_mmio *mmio, uint32_t added)
+{
+    if (mmio->legacy) {
+        return added & ~VIRTIO_STATUS_FEATURES_OK;
+    }
+    if ((added & VIRTIO_STATUS_FEATURES_OK) != 0 && !accept_features(mmio)) {
+        added &= ~VIRTIO_STATUS_FEATURES_OK;
+    }
+    if (((mmio->status | added) & VIRTIO_STATUS_FEATURES_OK) == 0) {
+        added &= ~VIRTIO_STATUS_DRIVER_OK;
+    }
+    return added;
 }
 
 /* 2.1.1: the driver only ever adds bits, or resets; a bit it leaves out therefore stays. */
@@ -276,17 +404,17 @@ static void write_status(struct virtio_mmio *mmio, uint32_t value)
         reset(mmio);
         return;
     }
-    uint32_t added = value & DRIVER_STATUS & ~mmio->status;
+    uint32_t before = mmio->status;
+    uint32_t added = accept_status(mmio, value & DRIVER_STATUS & ~before);
 
-    if ((added & VIRTIO_STATUS_FEATURES_OK) != 0 && !accept_features(mmio)) {
-        added &= ~VIRTIO_STATUS_FEATURES_OK;
-    }
-    if (((mmio->status | added) & VIRTIO_STATUS_FEATURES_OK) == 0) {
-        added &= ~VIRTIO_STATUS_DRIVER_OK;
-    }
     mmio->status |= added;
     if ((added & VIRTIO_STATUS_DRIVER_OK) != 0) {
+        /* The first time, or again after a suspension. */
+        mmio->status &= ~VIRTIO_STATUS_SUSPEND;
+        pause_queues(mmio, false);
         enter_operation(mmio);
+    } else if ((value & VIRTIO_STATUS_SUSPEND) != 0 && (before & VIRTIO_STATUS_DRIVER_OK) != 0) {
+        suspend(mmio);
     }
 }
 
@@ -302,29 +430,21 @@ static void write_driver_features(struct virtio_mmio *mmio, uint32_t value)
     }
 }
 
-static void write_queue_ready(struct virtio_mmio *mmio, struct virtqueue *queue, uint32_t value)
+/* The driver's request to forget a queue (2.6.1), or its QueuePFN of 0. */
+static void reset_queue(struct virtio_mmio *mmio, struct virtqueue *queue)
 {
-    if (value == 1 && !queue->ready) {
-        start_queue(mmio, queue);
-    } else if (value == 0 && queue->ready) {
-        queue->ready = false;
-        mmio->operations->queue_stopped(mmio->device, mmio->queue_sel);
-    }
+    bool paused = queue->paused;
+
+    stop_queue(mmio, mmio->queue_sel);
+    virtqueue_reset(queue);
+    queue->paused = paused;
 }
 
-/* 4.2.2.2: the driver changes a queue's configuration only while QueueReady is 0. */
-static void write_queue(struct virtio_mmio *mmio, uint32_t offset, uint32_t value)
+/* 4.2.2.2: the driver configures a queue only while QueueReady is 0. */
+static void configure_queue(struct virtqueue *queue, uint32_t offset, uint32_t value)
 {
-    struct virtqueue *queue = selected(mmio);
     uint32_t sel = offset >> 2 & 1;
 
-    if (queue == NULL) {
-        return;
-    }
-    if (offset == QUEUE_READY) {
-        write_queue_ready(mmio, queue, value);
-        return;
-    }
     if (queue->ready) {
         return;
     }
@@ -349,6 +469,77 @@ static void write_queue(struct virtio_mmio *mmio, uint32_t offset, uint32_t valu
     }
 }
 
+static void write_queue(struct virtio_mmio *mmio, struct virtqueue *queue, uint32_t offset,
+                        uint32_t value)
+{
+    if (offset == QUEUE_READY && value == 0) {
+        stop_queue(mmio, mmio->queue_sel);
+    } else if (offset == QUEUE_READY && value == 1 && !queue->ready) {
+        start_queue(mmio, queue);
+    } else if (offset == QUEUE_RESET && value == 1 &&
+               (negotiated(mmio) & VIRTIO_FEATURE_RING_RESET) != 0) {
+        reset_queue(mmio, queue);
+    } else {
+        configure_queue(queue, offset, value);
+    }
+}
+
+static bool is_power_of_two(uint64_t value)
+{
+    return value != 0 && (value & (value - 1)) == 0;
+}
+
+/* 2.7.2: the descriptors, the available ring and, from a multiple of QueueAlign on, the used one.
+ */
+static void start_legacy_queue(struct virtio_mmio *mmio, struct virtqueue *queue, uint32_t page)
+{
+    uint64_t alignment = queue->legacy_alignment;
+
+    queue->legacy_page = page;
+    if (!is_power_of_two(alignment) || !is_power_of_two(mmio->guest_page_size)) {
+        queue->ready = true;
+        virtqueue_break(queue, "queue alignment or page size no power of two");
+        virtio_mmio_queue_done(mmio, queue);
+        return;
+    }
+    queue->descriptor_area = (uint64_t)page * mmio->guest_page_size;
+    queue->driver_area = queue->descriptor_area + 16ULL * queue->size;
+    queue->device_area =
+        (queue->driver_area + 6 + 2ULL * queue->size + alignment - 1) & ~(alignment - 1);
+    start_queue(mmio, queue);
+}
+
+static void write_legacy_queue(struct virtio_mmio *mmio, struct virtqueue *queue, uint32_t offset,
+                               uint32_t value)
+{
+    if (offset == QUEUE_PFN && value == 0) {
+        reset_queue(mmio, queue);
+    } else if (queue->ready) {
+        return;
+    } else if (offset == QUEUE_PFN) {
+        start_legacy_queue(mmio, queue, value);
+    } else if (offset == QUEUE_SIZE) {
+        queue->size = value;
+    } else if (offset == QUEUE_ALIGN) {
+        queue->legacy_alignment = value;
+    }
+}
+
+/* The registers of the selected queue; nothing happens to a queue while the device is suspended. */
+static void write_queue_register(struct virtio_mmio *mmio, uint32_t offset, uint32_t value)
+{
+    struct virtqueue *queue = selected(mmio);
+
+    if (queue == NULL || (mmio->status & VIRTIO_STATUS_SUSPEND) != 0) {
+        return;
+    }
+    if (mmio->legacy) {
+        write_legacy_queue(mmio, queue, offset, value);
+    } else {
+        write_queue(mmio, queue, offset, value);
+    }
+}
+
 static void write_register(struct virtio_mmio *mmio, uint32_t offset, uint32_t value)
 {
     switch (offset) {
@@ -365,8 +556,7 @@ static void write_register(struct virtio_mmio *mmio, uint32_t offset, uint32_t v
         mmio->queue_sel = value;
         break;
     case QUEUE_NOTIFY:
-        mmio->counters.notifies++;
-        notify_queue(mmio, value);
+        write_notify(mmio, value);
         break;
     case INTERRUPT_ACK:
         clear_events(mmio, value);
@@ -374,8 +564,11 @@ static void write_register(struct virtio_mmio *mmio, uint32_t offset, uint32_t v
     case STATUS:
         write_status(mmio, value);
         break;
+    case GUEST_PAGE_SIZE:
+        mmio->guest_page_size = value;
+        break;
     default:
-        write_queue(mmio, offset, value);
+        write_queue_register(mmio, offset, value);
         break;
     }
 }
@@ -403,9 +596,11 @@ static void mmio_write(void *device, uint64_t offset, unsigned size, uint64_t va
     if (offset < VIRTIO_MMIO_CONFIG) {
         if (size == 4 && offset % 4 == 0) {
             write_register(mmio, (uint32_t)offset, (uint32_t)value);
+            finish_suspend(mmio);
             publish_registers(mmio);
         }
-    } else if (offset + size <= VIRTIO_MMIO_SIZE && mmio->operations->config_write != NULL) {
+    } else if (offset + size <= VIRTIO_MMIO_SIZE && mmio->operations->config_write != NULL &&
+               (mmio->status & VIRTIO_STATUS_SUSPEND) == 0) {
         mmio->operations->config_write(mmio->device, offset - VIRTIO_MMIO_CONFIG, size, value);
         publish(mmio, VIRTIO_MMIO_CONFIG, VIRTIO_MMIO_SIZE);
     }

@@ -1,4 +1,4 @@
-/* The virtio-mmio transport, version 2: virtio 1.3, 4.2. */
+/* The virtio-mmio transport: virtio 1.3 and 1.4, 4.2, and its legacy interface. */
 #ifndef VIRTIO_MMIO_H
 #define VIRTIO_MMIO_H
 
@@ -46,6 +46,7 @@ struct virtio_mmio_counters {
 struct virtio_mmio {
     /* Set once. Nothing pointed to is owned. */
     uint32_t device_id;
+    bool legacy;
     uint64_t offered;
     const struct virtio_device_operations *operations;
     void *device;
@@ -61,7 +62,12 @@ struct virtio_mmio {
     uint32_t driver_features_sel;
     uint32_t queue_sel;
     uint64_t driver_features;
-    bool features_beyond; /* the driver asked for a feature bit above 63 */
+    uint32_t guest_page_size; /* legacy */
+    bool features_beyond;     /* the driver asked for a feature bit above 63 */
+    bool config_changed;      /* and the driver could not be told so far */
+    bool suspending;          /* asked for, and buffers still in flight */
+
+    uint32_t config_generation;
 
     struct virtio_mmio_counters counters;
     const char *breach; /* the last rule the driver broke, for statistics; survives resets */
@@ -70,7 +76,8 @@ struct virtio_mmio {
 /* What virtio_mmio_init() needs to know of a device. */
 struct virtio_mmio_setup {
     uint32_t device_id; /* virtio 1.3, 5 */
-    uint64_t features;  /* to offer, VIRTIO_F_VERSION_1 included */
+    uint64_t features;  /* to offer; those that the layout asks for are added or left out */
+    bool legacy;        /* version 1 instead of 2: for drivers from before virtio 1.0 */
     const struct virtio_device_operations *operations;
     void *device;
     struct virtqueue *queues; /* each made by virtqueue_init() */
@@ -107,6 +114,12 @@ void virtio_mmio_queue_done(struct virtio_mmio *mmio, struct virtqueue *queue);
  * sends a configuration change notification, now or as soon as DRIVER_OK is set.
  */
 void virtio_mmio_needs_reset(struct virtio_mmio *mmio);
+
+/*
+ * The device changed its configuration space: ConfigGeneration moves on, and the driver is told as
+ * soon as it may be.
+ */
+void virtio_mmio_config_changed(struct virtio_mmio *mmio);
 
 /* For a bus range of VIRTIO_MMIO_PAGE_SIZE bytes whose device is a struct virtio_mmio. */
 extern const struct bus_operations virtio_mmio_bus_operations;

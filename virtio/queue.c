@@ -3,6 +3,13 @@
 
 #include <stddef.h>
 
+#include "virtio/virtio.h"
+
+/* virtio 1.3, 2.7.5: a chain may not hold more bytes than this. */
+#define CHAIN_LENGTH_MAX (UINT64_C(1) << 32)
+
+#define DESCRIPTOR_SIZE 16U
+
 void virtqueue_init(struct virtqueue *queue, const struct guest_memory *memory, uint16_t size_max)
 {
     *queue = (struct virtqueue){.memory = memory, .size_max = size_max, .size = size_max};
@@ -32,22 +39,53 @@ static bool working(const struct virtqueue *queue)
 
 bool virtqueue_take(struct virtqueue *queue, struct virtqueue_chain *chain)
 {
-    return working(queue) && queue->ring->take(queue, chain);
+    if (!working(queue) || queue->paused) {
+        return false;
+    }
+    chain->position = queue->next_available;
+    chain->slots = 1;
+    chain->readable = 0;
+    chain->count = 0;
+    chain->readable_length = 0;
+    chain->writable_length = 0;
+    if (!queue->ring->take(queue, chain)) {
+        return false;
+    }
+    queue->next_available += chain->slots;
+    return true;
 }
 
 void virtqueue_complete(struct virtqueue *queue, const struct virtqueue_chain *chain,
                         uint32_t length)
 {
-    if (working(queue)) {
-        queue->ring->complete(queue, chain, length);
+    if (!working(queue)) {
+        return;
     }
+    if ((queue->features & VIRTIO_FEATURE_IN_ORDER) != 0 && chain->position != queue->next_used) {
+        virtqueue_break(queue, "buffer completed out of order by the device");
+        return;
+    }
+    queue->ring->complete(queue, chain, length);
+    queue->next_used += chain->slots;
 }
 
 bool virtqueue_must_notify(struct virtqueue *queue)
 {
+    uint64_t completed = queue->next_used - queue->notified_used;
+
+    queue->notified_used = queue->next_used;
     /* Completions before a breach still deserve their notification. */
-    return queue->ready && queue->next_used != queue->notified_used &&
-           queue->ring->must_notify(queue);
+    if (!queue->ready || completed == 0) {
+        return false;
+    }
+    /* The driver may have asked for a notification and then looked before we completed. */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return queue->ring->must_notify(queue, completed);
+}
+
+bool virtqueue_in_flight(const struct virtqueue *queue)
+{
+    return working(queue) && queue->next_available != queue->next_used;
 }
 
 void virtqueue_break(struct virtqueue *queue, const char *breach)
@@ -68,6 +106,69 @@ void *virtqueue_writable(const struct virtqueue *queue, const struct virtqueue_c
             return guest_memory_range(queue->memory, segment->gpa + offset, *length);
         }
         offset -= segment->length;
+    }
+    return NULL;
+}
+
+const char *virtqueue_check_areas(const struct virtqueue *queue,
+                                  const struct virtqueue_area areas[3])
+{
+    for (unsigned i = 0; i < 3; i++) {
+        if (areas[i].gpa % areas[i].alignment != 0) {
+            return "misaligned ring address";
+        }
+        if (guest_memory_range(queue->memory, areas[i].gpa, areas[i].size) == NULL) {
+            return "ring outside guest memory";
+        }
+        for (unsigned j = 0; j < i; j++) {
+            if (areas[i].gpa < areas[j].gpa + areas[j].size &&
+                areas[j].gpa < areas[i].gpa + areas[i].size) {
+                return "overlapping rings";
+            }
+        }
+    }
+    return NULL;
+}
+
+const char *virtqueue_check_table(const struct virtqueue *queue, uint64_t gpa, uint32_t length)
+{
+    if ((queue->features & VIRTIO_FEATURE_INDIRECT_DESC) == 0) {
+        return "indirect descriptor without the feature";
+    }
+    if (length == 0 || length % DESCRIPTOR_SIZE != 0) {
+        return "indirect table of a length that is no multiple of 16";
+    }
+    if (guest_memory_range(queue->memory, gpa, length) == NULL) {
+        return "indirect table outside guest memory";
+    }
+    return NULL;
+}
+
+const char *virtqueue_chain_add(const struct virtqueue *queue, struct virtqueue_chain *chain,
+                                uint64_t gpa, uint32_t length, bool writable)
+{
+    if (chain->count == queue->size) {
+        return "chain longer than the queue";
+    }
+    if (length == 0) {
+        return "descriptor of length 0";
+    }
+    if (guest_memory_range(queue->memory, gpa, length) == NULL) {
+        return "buffer outside guest memory";
+    }
+    if (!writable && chain->count > chain->readable) {
+        return "device-readable descriptor after a device-writable one";
+    }
+    if (chain->readable_length + chain->writable_length + length > CHAIN_LENGTH_MAX) {
+        return "chain of more than 2^32 bytes";
+    }
+    chain->segments[chain->count] = (struct virtqueue_segment){.gpa = gpa, .length = length};
+    chain->count++;
+    if (writable) {
+        chain->writable_length += length;
+    } else {
+        chain->readable++;
+        chain->readable_length += length;
     }
     return NULL;
 }

@@ -21,6 +21,8 @@ struct virtqueue_segment {
 
 /* A buffer the driver made available: device-readable segments first, then device-writable ones. */
 struct virtqueue_chain {
+    uint64_t position; /* where in the ring it was found, as in struct virtqueue */
+    uint16_t slots;    /* how many positions it takes */
     uint16_t id;       /* what the ring names the buffer by when it is given back */
     uint16_t readable; /* segments [0, readable) */
     uint16_t count;    /* segments [readable, count) are writable */
@@ -31,13 +33,19 @@ struct virtqueue_chain {
 
 struct virtqueue;
 
-/* What a ring format implements. Called only on a queue that is ready and not broken. */
+/*
+ * What a ring format implements. Called only on a queue that is ready and not broken; a breach of
+ * the driver's duties is told by virtqueue_break().
+ */
 struct virtqueue_ring {
     /* Checks the configured size and addresses and starts from the ring's initial state. */
     void (*start)(struct virtqueue *queue);
+    /* Fills `chain`, empty and of one slot, with what is available at next_available, if any. */
     bool (*take)(struct virtqueue *queue, struct virtqueue_chain *chain);
+    /* Writes what tells the driver of a used buffer, at next_used. */
     void (*complete)(struct virtqueue *queue, const struct virtqueue_chain *chain, uint32_t length);
-    bool (*must_notify)(struct virtqueue *queue);
+    /* Whether the driver wants to hear of the last `completed` positions before next_used. */
+    bool (*must_notify)(struct virtqueue *queue, uint64_t completed);
 };
 
 struct virtqueue {
@@ -50,18 +58,24 @@ struct virtqueue {
     uint64_t descriptor_area;
     uint64_t driver_area;
     uint64_t device_area;
+    uint32_t legacy_page;      /* QueuePFN: virtio 1.3, 4.2.4 */
+    uint32_t legacy_alignment; /* QueueAlign */
     bool ready;
+    bool paused; /* by the transport: nothing more is taken */
 
-    /* Set at the start and kept by the ring. Positions run freely and wrap at 2^16. */
+    /*
+     * Set at the start. Positions count ring elements since then; the ring formats derive index,
+     * offset and wrap counter from them.
+     */
     const struct virtqueue_ring *ring;
     uint64_t features;
-    uint16_t next_available;
-    uint16_t next_used;
-    uint16_t notified_used; /* next_used when the driver was last considered for a notification */
+    uint64_t next_available;
+    uint64_t next_used;
+    uint64_t notified_used; /* next_used when the driver was last considered for a notification */
     const char *breach; /* the rule the driver broke, NULL if none: the queue is dead till reset */
 };
 
-/* Makes `queue` one of at most `size_max` entries (a power of two up to VIRTQUEUE_SIZE_MAX). */
+/* Makes `queue` one of at most `size_max` entries, itself at most VIRTQUEUE_SIZE_MAX. */
 void virtqueue_init(struct virtqueue *queue, const struct guest_memory *memory, uint16_t size_max);
 
 /* Back to the state after virtqueue_init(): not ready, nothing configured, nothing in flight. */
@@ -75,15 +89,15 @@ void virtqueue_start(struct virtqueue *queue, const struct virtqueue_ring *ring,
 
 /*
  * The next available buffer, checked in full, into `chain`. False if there is none just now (the
- * driver has then been asked to kick for the next one) or if the queue is not ready or broken. The
- * work is bounded by the queue's size.
+ * driver has then been asked to kick for the next one) or if the queue is not ready or broken; what
+ * `chain` holds is then of no use. The work is bounded by the queue's size.
  */
 bool virtqueue_take(struct virtqueue *queue, struct virtqueue_chain *chain);
 
 /*
  * Gives a taken buffer back. `length`: how many bytes, from the first writable one on, the device
  * wrote (virtio 1.3, 2.7.8); at most the chain's writable_length. Buffers may complete in any
- * order.
+ * order, unless VIRTIO_F_IN_ORDER was negotiated: then only in the order in which they were taken.
  */
 void virtqueue_complete(struct virtqueue *queue, const struct virtqueue_chain *chain,
                         uint32_t length);
@@ -93,6 +107,9 @@ void virtqueue_complete(struct virtqueue *queue, const struct virtqueue_chain *c
  * answers for those completions once and for all.
  */
 bool virtqueue_must_notify(struct virtqueue *queue);
+
+/* Whether buffers were taken that are not completed. */
+bool virtqueue_in_flight(const struct virtqueue *queue);
 
 /*
  * Marks the queue broken; `breach` (a string that stays) names the rule. The first one is kept. The
@@ -106,5 +123,24 @@ void virtqueue_break(struct virtqueue *queue, const char *breach);
  */
 void *virtqueue_writable(const struct virtqueue *queue, const struct virtqueue_chain *chain,
                          uint64_t offset, uint32_t *length);
+
+/* For ring formats: the rest. Each returns NULL or the rule that was broken. */
+
+struct virtqueue_area {
+    uint64_t gpa;
+    uint64_t size;
+    uint64_t alignment;
+};
+
+/* Checks the three areas: aligned, in guest RAM, and none over another. */
+const char *virtqueue_check_areas(const struct virtqueue *queue,
+                                  const struct virtqueue_area areas[3]);
+
+/* Checks the address and the length of an indirect table of 16-byte descriptors. */
+const char *virtqueue_check_table(const struct virtqueue *queue, uint64_t gpa, uint32_t length);
+
+/* Adds an element to a chain, of which there are at most as many as the queue has entries. */
+const char *virtqueue_chain_add(const struct virtqueue *queue, struct virtqueue_chain *chain,
+                                uint64_t gpa, uint32_t length, bool writable);
 
 #endif

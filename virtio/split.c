@@ -17,9 +17,6 @@ struct descriptor {
 #define DESCRIPTOR_WRITE    2U
 #define DESCRIPTOR_INDIRECT 4U
 
-/* virtio 1.3, 2.7.5: a chain may not hold more bytes than this. */
-#define CHAIN_LENGTH_MAX (UINT64_C(1) << 32)
-
 /* virtio 1.3, 2.7.6 and 2.7.8: both rings are flags, idx, elements, then the other side's event. */
 #define RING_FLAGS        0U
 #define RING_IDX          2U
@@ -41,46 +38,19 @@ static uint64_t used_event_address(const struct virtqueue *queue)
     return queue->driver_area + RING_ELEMENTS + (uint64_t)AVAILABLE_ELEMENT * queue->size;
 }
 
-/* virtio 1.3, 2.7: sizes and alignments of the three areas. The driver may not overlap them. */
-static const char *check_areas(const struct virtqueue *queue)
-{
-    const struct {
-        uint64_t gpa;
-        uint64_t size;
-        uint64_t alignment;
-    } areas[] = {
-        {queue->descriptor_area, sizeof(struct descriptor) * queue->size, 16},
-        {queue->driver_area, RING_ELEMENTS + AVAILABLE_ELEMENT * queue->size + 2, 2},
-        {queue->device_area, RING_ELEMENTS + USED_ELEMENT * queue->size + 2, 4},
-    };
-
-    for (unsigned i = 0; i < 3; i++) {
-        if (areas[i].gpa % areas[i].alignment != 0) {
-            return "misaligned ring address";
-        }
-        if (guest_memory_range(queue->memory, areas[i].gpa, areas[i].size) == NULL) {
-            return outside_memory;
-        }
-        for (unsigned j = 0; j < i; j++) {
-            if (areas[i].gpa < areas[j].gpa + areas[j].size &&
-                areas[j].gpa < areas[i].gpa + areas[i].size) {
-                return "overlapping rings";
-            }
-        }
-    }
-    return NULL;
-}
-
 static void split_start(struct virtqueue *queue)
 {
-    const char *breach = NULL;
+    /* virtio 1.3, 2.7: sizes and alignments of the three areas. The driver may not overlap them. */
+    const struct virtqueue_area areas[3] = {
+        {queue->descriptor_area, (uint64_t)sizeof(struct descriptor) * queue->size, 16},
+        {queue->driver_area, RING_ELEMENTS + (uint64_t)AVAILABLE_ELEMENT * queue->size + 2, 2},
+        {queue->device_area, RING_ELEMENTS + (uint64_t)USED_ELEMENT * queue->size + 2, 4},
+    };
+    bool good_size = queue->size != 0 && queue->size <= queue->size_max &&
+                     (queue->size & (queue->size - 1)) == 0;
+    const char *breach = good_size ? virtqueue_check_areas(queue, areas)
+                                   : "queue size not a power of two up to the maximum";
 
-    if (queue->size == 0 || queue->size > queue->size_max ||
-        (queue->size & (queue->size - 1)) != 0) {
-        breach = "queue size not a power of two up to the maximum";
-    } else {
-        breach = check_areas(queue);
-    }
     if (breach != NULL) {
         virtqueue_break(queue, breach);
         return;
@@ -117,41 +87,10 @@ static bool rearm(struct virtqueue *queue)
     if (queue->breach != NULL || (queue->features & VIRTIO_FEATURE_EVENT_IDX) == 0) {
         return false;
     }
-    guest_memory_store16(queue->memory, avail_event_address(queue), queue->next_available);
+    guest_memory_store16(queue->memory, avail_event_address(queue),
+                         (uint16_t)queue->next_available);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     return waiting(queue) > 0;
-}
-
-static const char *add_segment(const struct virtqueue *queue, struct virtqueue_chain *chain,
-                               const struct descriptor *descriptor)
-{
-    bool writable = (descriptor->flags & DESCRIPTOR_WRITE) != 0;
-
-    if (chain->count == queue->size) {
-        return "chain longer than the queue";
-    }
-    if (descriptor->length == 0) {
-        return "descriptor of length 0";
-    }
-    if (guest_memory_range(queue->memory, descriptor->gpa, descriptor->length) == NULL) {
-        return "buffer outside guest memory";
-    }
-    if (!writable && chain->count > chain->readable) {
-        return "device-readable descriptor after a device-writable one";
-    }
-    if (chain->readable_length + chain->writable_length + descriptor->length > CHAIN_LENGTH_MAX) {
-        return "chain of more than 2^32 bytes";
-    }
-    chain->segments[chain->count] =
-        (struct virtqueue_segment){.gpa = descriptor->gpa, .length = descriptor->length};
-    chain->count++;
-    if (writable) {
-        chain->writable_length += descriptor->length;
-    } else {
-        chain->readable++;
-        chain->readable_length += descriptor->length;
-    }
-    return NULL;
 }
 
 /* The table a walk is in: the queue's own or, below one descriptor of it, an indirect one. */
@@ -165,20 +104,16 @@ struct table {
 static const char *enter_indirect(const struct virtqueue *queue, struct table *table,
                                   const struct descriptor *descriptor)
 {
-    if ((queue->features & VIRTIO_FEATURE_INDIRECT_DESC) == 0) {
-        return "indirect descriptor without the feature";
+    const char *breach = virtqueue_check_table(queue, descriptor->gpa, descriptor->length);
+
+    if (breach != NULL) {
+        return breach;
     }
     if (table->indirect) {
         return "indirect descriptor inside an indirect table";
     }
     if ((descriptor->flags & DESCRIPTOR_NEXT) != 0) {
         return "indirect descriptor with a next one";
-    }
-    if (descriptor->length == 0 || descriptor->length % sizeof(struct descriptor) != 0) {
-        return "indirect table of a length that is no multiple of 16";
-    }
-    if (guest_memory_range(queue->memory, descriptor->gpa, descriptor->length) == NULL) {
-        return "indirect table outside guest memory";
     }
     *table = (struct table){.gpa = descriptor->gpa,
                             .entries = descriptor->length / (uint32_t)sizeof(struct descriptor),
@@ -197,7 +132,7 @@ static const char *walk(const struct virtqueue *queue, uint16_t head, struct vir
     const char *breach = NULL;
     uint16_t index = head;
 
-    *chain = (struct virtqueue_chain){.id = head};
+    chain->id = head;
     for (;;) {
         if (index >= table.entries) {
             return "descriptor index beyond its table";
@@ -210,7 +145,8 @@ static const char *walk(const struct virtqueue *queue, uint16_t head, struct vir
             breach = enter_indirect(queue, &table, &descriptor);
             index = 0;
         } else {
-            breach = add_segment(queue, chain, &descriptor);
+            breach = virtqueue_chain_add(queue, chain, descriptor.gpa, descriptor.length,
+                                         (descriptor.flags & DESCRIPTOR_WRITE) != 0);
             index = descriptor.next;
         }
         if (breach != NULL) {
@@ -231,19 +167,15 @@ static bool split_take(struct virtqueue *queue, struct virtqueue_chain *chain)
     }
     uint64_t slot = queue->next_available & (queue->size - 1);
     uint64_t element = queue->driver_area + RING_ELEMENTS + AVAILABLE_ELEMENT * slot;
+    const char *breach = outside_memory;
 
-    if (!guest_memory_load16(queue->memory, element, &head)) {
-        virtqueue_break(queue, outside_memory);
-        return false;
+    if (guest_memory_load16(queue->memory, element, &head)) {
+        breach = walk(queue, head, chain);
     }
-    const char *breach = walk(queue, head, chain);
-
     if (breach != NULL) {
         virtqueue_break(queue, breach);
-        return false;
     }
-    queue->next_available++;
-    return true;
+    return breach == NULL;
 }
 
 static void split_complete(struct virtqueue *queue, const struct virtqueue_chain *chain,
@@ -251,30 +183,25 @@ static void split_complete(struct virtqueue *queue, const struct virtqueue_chain
 {
     uint64_t slot = queue->next_used & (queue->size - 1);
     uint64_t element = queue->device_area + RING_ELEMENTS + USED_ELEMENT * slot;
+    uint16_t idx = (uint16_t)(queue->next_used + 1);
 
-    queue->next_used++;
     /* 2.7.8.1: the element, and the buffer before it, are there before idx says so (release). */
     if (!guest_memory_store32(queue->memory, element, chain->id) ||
         !guest_memory_store32(queue->memory, element + 4, length) ||
-        !guest_memory_store16(queue->memory, queue->device_area + RING_IDX, queue->next_used)) {
+        !guest_memory_store16(queue->memory, queue->device_area + RING_IDX, idx)) {
         virtqueue_break(queue, outside_memory);
     }
 }
 
-static bool split_must_notify(struct virtqueue *queue)
+static bool split_must_notify(struct virtqueue *queue, uint64_t completed)
 {
-    uint16_t before = queue->notified_used;
-    uint16_t now = queue->next_used;
     uint16_t event;
     uint16_t flags;
 
-    queue->notified_used = now;
-    /* The driver may have asked for a notification and then looked at idx before we moved it. */
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if ((queue->features & VIRTIO_FEATURE_EVENT_IDX) != 0) {
         /* 2.7.7.2: notify if used_event is one of the indices just written. */
         return guest_memory_load16(queue->memory, used_event_address(queue), &event) &&
-               (uint16_t)(now - event - 1) < (uint16_t)(now - before);
+               (uint16_t)(queue->next_used - event - 1) < completed;
     }
     return guest_memory_load16(queue->memory, queue->driver_area + RING_FLAGS, &flags) &&
            (flags & AVAILABLE_NO_INTERRUPT) == 0;

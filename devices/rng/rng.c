@@ -3,8 +3,6 @@
 
 #include <stddef.h>
 
-#include "virtio/virtio.h"
-
 /* What one kick or poll may still ask of the source. */
 struct budget {
     uint32_t words;
@@ -148,8 +146,8 @@ void rng_init(struct rng *rng, const struct rng_setup *setup)
 {
     const struct virtio_mmio_setup transport = {
         .device_id = VIRTIO_DEVICE_ENTROPY,
-        .features =
-            VIRTIO_FEATURE_VERSION_1 | VIRTIO_FEATURE_INDIRECT_DESC | VIRTIO_FEATURE_EVENT_IDX,
+        .features = setup->features & RNG_FEATURES,
+        .legacy = setup->legacy,
         .operations = &rng_operations,
         .device = rng,
         .queues = &rng->queue,

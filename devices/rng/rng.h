@@ -8,6 +8,7 @@
 #include "devices/rng/entropy.h"
 #include "virtio/mmio.h"
 #include "virtio/queue.h"
+#include "virtio/virtio.h"
 #include "vmm/guest_memory.h"
 #include "vmm/irq_line.h"
 
@@ -17,6 +18,12 @@
 #define RNG_CHAINS_PER_CALL 16U
 #define RNG_CHAIN_BYTES_MAX ENTROPY_POOL_SIZE
 #define RNG_WORDS_PER_CALL  64U
+
+/* All that a device can offer beyond VIRTIO_F_VERSION_1. */
+#define RNG_FEATURES                                                                               \
+    (VIRTIO_FEATURE_INDIRECT_DESC | VIRTIO_FEATURE_EVENT_IDX | VIRTIO_FEATURE_RING_PACKED |        \
+     VIRTIO_FEATURE_IN_ORDER | VIRTIO_FEATURE_NOTIFICATION_DATA | VIRTIO_FEATURE_RING_RESET |      \
+     VIRTIO_FEATURE_SUSPEND)
 
 struct rng_counters {
     uint64_t requests;    /* buffers completed */
@@ -48,6 +55,8 @@ struct rng_setup {
     const struct guest_memory *memory;
     struct irq_line irq;
     volatile uint32_t *page; /* as in struct virtio_mmio_setup */
+    uint64_t features;       /* to offer, of RNG_FEATURES */
+    bool legacy;             /* as in struct virtio_mmio_setup */
 };
 
 /*

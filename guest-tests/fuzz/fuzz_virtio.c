@@ -230,6 +230,7 @@ static void start(struct machine *machine, uint8_t *ram)
         .memory = &machine->memory,
         .irq = {.set = line_set, .controller = machine, .pin = 0},
         .page = machine->page,
+        .features = RNG_FEATURES,
     };
 
     *machine = (struct machine){.ram = ram};

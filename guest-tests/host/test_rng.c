@@ -28,7 +28,8 @@ static int set_up(void **state)
     const struct rng_setup setup = {.entropy = &machine->core,
                                     .memory = &machine->driver.memory,
                                     .irq = machine->driver.irq,
-                                    .page = machine->page};
+                                    .page = machine->page,
+                                    .features = OFFERED};
 
     rng_init(&machine->rng, &setup);
     machine->driver.page = machine->page;
@@ -497,7 +498,7 @@ static void test_two_guests(void **state)
 
     driver_init(&other);
     const struct rng_setup setup = {
-        .entropy = &machine->core, .memory = &other.memory, .irq = other.irq};
+        .entropy = &machine->core, .memory = &other.memory, .irq = other.irq, .features = OFFERED};
 
     rng_init(&rng, &setup);
     assert_true(bus_add(&other.bus, REGISTERS, VIRTIO_MMIO_PAGE_SIZE, &virtio_mmio_bus_operations,
