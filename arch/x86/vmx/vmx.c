@@ -355,6 +355,10 @@ static void write_initial_state(struct vcpu *vcpu, const struct initial_state *s
     vmcs_write(VMCS_GUEST_SYSENTER_EIP, 0);
     vmcs_write(VMCS_ENTRY_EVENT, 0);
     vcpu->backend->event_queued = false;
+    if (vcpu->backend->delivers) {
+        /* The APIC was reset, but for its mode: nothing is requested or in service any more. */
+        vmcs_write(VMCS_GUEST_INTERRUPT_STATUS, 0);
+    }
 }
 
 static void vmx_vcpu_start(struct vcpu *vcpu, const struct vcpu_start *start)
