@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "vmm/wipe.h"
+
 /*
  * The tests are those of NIST SP 800-90B, 4.4, run on the output of the source. RDSEED's output is
  * conditioned and the CPU tests its own noise source before that, so these tests supplement the
@@ -49,16 +51,6 @@ static void lock(struct entropy_core *core)
 static void unlock(struct entropy_core *core)
 {
     __atomic_store_n(&core->lock, 0, __ATOMIC_RELEASE);
-}
-
-/* Through volatile, since the compiler may drop stores to memory that nobody reads again. */
-static void wipe(void *buffer, size_t length)
-{
-    volatile uint8_t *bytes = buffer;
-
-    for (size_t i = 0; i < length; i++) {
-        bytes[i] = 0;
-    }
 }
 
 void entropy_init(struct entropy_core *core, const struct entropy_source *source)
@@ -243,7 +235,7 @@ static unsigned refill_batch(struct entropy_core *core, unsigned count)
         good += samples[i].good ? 1 : 0;
     }
     unlock(core);
-    wipe(samples, sizeof(samples));
+    wipe(samples, read * sizeof(samples[0]));
     return good;
 }
 

@@ -7,6 +7,7 @@
 #include "arch/x86/guest/layout.h"
 #include "vmm/host.h"
 #include "vmm/log.h"
+#include "vmm/wipe.h"
 
 /* How soon a device that waits for the machine is looked at again. */
 #define POLL_PER_SECOND 1000U
@@ -226,14 +227,6 @@ bool machine_create(struct vm *vm, const struct machine_setup *setup, struct are
         return false;
     }
     return true;
-}
-
-/* Zeroes a secret in a way that the compiler cannot leave out. */
-static void wipe(volatile uint8_t *bytes, size_t length)
-{
-    while (length > 0) {
-        bytes[--length] = 0;
-    }
 }
 
 bool machine_start(struct vm *vm, struct linux_boot_image *image, struct entropy_core *entropy)
