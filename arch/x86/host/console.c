@@ -6,6 +6,7 @@
 
 #define BUFFER_SIZE   16384U
 #define GUEST_RESERVE 2048U /* what guests must leave for the hypervisor's own lines */
+#define WORK_FIFOS    16U   /* bound of console_work(); a virtual port is always ready for more */
 
 struct console {
     uint8_t buffer[BUFFER_SIZE];
@@ -95,7 +96,8 @@ void console_work(void)
         __atomic_test_and_set(&console.lock, __ATOMIC_ACQUIRE)) {
         return; /* nothing to do, or another CPU is doing it */
     }
-    (void)move_some();
+    for (unsigned i = 0; i < WORK_FIFOS && console.tail != console.head && move_some(); i++) {
+    }
     release();
 }
 
