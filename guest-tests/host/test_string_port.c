@@ -59,7 +59,7 @@ static int set_up(void **state)
     scripted_map_page(DATA + 0x2000, DATA_GPA + 0x1000);
     scripted_map_page(MMIO, LAYOUT_IO_APIC_BASE);
     for (size_t i = 0; i < 0x3000; i++) {
-        machine.ram[DATA_GPA + i] = (uint8_t)(i * 7 + i / 256);
+        machine.ram[DATA_GPA + i] = (uint8_t)(i * 7 + i / 256 + 1);
     }
     return 0;
 }
@@ -121,7 +121,7 @@ static void test_outs_sizes(void **state)
     assert_int_equal(vcpu->general[GENERAL_RSI], DATA + 0x11);
     assert_int_equal(RUN(outsw, 0x66, 0x6f), ACTION_SKIP);
     assert_int_equal(vcpu->general[GENERAL_RSI], DATA + 0x13);
-    assert_int_equal(RUN(outsd, 0x48, 0x6f), ACTION_SKIP); /* REX.W does not widen it */
+    assert_int_equal(RUN(outsd, 0x4d, 0x6f), ACTION_SKIP); /* REX.W does not widen it */
     assert_int_equal(vcpu->general[GENERAL_RSI], DATA + 0x17);
     assert_int_equal(vcpu->general[GENERAL_RCX], 9);
     assert_int_equal(device.writes, 3);
@@ -224,6 +224,20 @@ static void test_straddles_pages(void **state)
     vcpu->general[GENERAL_RCX] = 8;
     assert_int_equal(RUN(rep_insd, 0xf3, 0x6d), ACTION_SKIP);
     assert_int_equal(data_value(DATA + 0x1004, 4), 0x01020304 * 7);
+    /* The last byte of RAM, and in compatibility mode. */
+    scripted_map_page(DATA, MACHINE_RAM - 0x1000);
+    vcpu->general[GENERAL_RSI] = DATA + 0xfff;
+    machine.ram[MACHINE_RAM - 1] = 0x99;
+    assert_int_equal(RUN(outsb, 0x6e), ACTION_SKIP);
+    assert_int_equal(device.values[1], 0x99);
+    hardware->segments[SEGMENT_CS].attributes = SEGMENT_CODE_32;
+    scripted_map_page(0x7000, DATA_GPA);
+    scripted_map_page(0x8000, DATA_GPA + 0x2000);
+    scripted_map_page(MACHINE_CODE & UINT32_MAX, MACHINE_CODE_GPA);
+    vcpu->general[GENERAL_RSI] = 0x7ffe;
+    assert_int_equal(RUN(outsd, 0x6f), ACTION_SKIP);
+    assert_int_equal(device.values[2] & 0xffff, data_value(DATA + 0x1ffe, 2));
+    assert_int_equal(device.values[2] >> 16, *(uint16_t *)(void *)&machine.ram[DATA_GPA + 0x2000]);
 }
 
 /* 67h in 64-bit mode: 32-bit addresses and count, whose registers lose their upper halves. */
@@ -295,17 +309,42 @@ static void test_protected_mode(void **state)
     assert_int_equal(RUN(outsd, 0x6f), ACTION_SKIP);
     assert_int_equal(device.values[0], *(uint32_t *)(void *)&machine.ram[DATA_GPA + 0x10]);
     assert_int_equal(vcpu->general[GENERAL_RSI], 0x14);
-    assert_int_equal(RUN(outsb, 0x26, 0x6e), ACTION_SKIP);
-    assert_int_equal(device.values[1], machine.ram[DATA_GPA + 0x1014]);
     vcpu->general[GENERAL_RDI] = 0x20;
     assert_int_equal(RUN(insb, 0x3e, 0x6c), ACTION_SKIP);
     assert_int_equal(machine.ram[DATA_GPA + 0x1020], 4);
     /* Base plus offset wraps at 4 GiB. */
     vcpu->general[GENERAL_RSI] = 0xfffffff0;
     assert_int_equal(RUN(outsb, 0x6e), ACTION_SKIP);
-    assert_int_equal(device.values[2], machine.ram[DATA_GPA - 0x10]);
+    assert_int_equal(device.values[1], machine.ram[DATA_GPA - 0x10]);
     assert_int_equal(RUN(outsb, 0x48, 0x6e), ACTION_RESUME); /* DEC EAX: no REX here */
     assert_faulted();
+}
+
+static void test_overrides_in_protected_mode(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t prefix;
+        uint8_t segment;
+    } cases[] = {{0x26, SEGMENT_ES}, {0x2e, SEGMENT_CS}, {0x36, SEGMENT_SS},
+                 {0x3e, SEGMENT_DS}, {0x64, SEGMENT_FS}, {0x65, SEGMENT_GS}};
+
+    enter_protected_mode(SEGMENT_CODE_32);
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        if (cases[i].segment != SEGMENT_CS) {
+            hardware->segments[cases[i].segment].base = DATA_GPA + 0x100 * cases[i].segment;
+        }
+    }
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint32_t base = (uint32_t)hardware->segments[cases[i].segment].base;
+
+        vcpu->general[GENERAL_RSI] = cases[i].segment == SEGMENT_CS ? DATA_GPA + 0x777 - base : 7;
+        assert_int_equal(RUN(outsb, cases[i].prefix, 0x6e), ACTION_SKIP);
+        assert_int_equal(
+            device.values[i],
+            machine.ram[cases[i].segment == SEGMENT_CS ? DATA_GPA + 0x777
+                                                       : DATA_GPA + 0x100 * cases[i].segment + 7]);
+    }
 }
 
 static void test_16_bit_addresses(void **state)
@@ -447,6 +486,7 @@ static void test_other_code(void **state)
     const uint8_t prefixes[15] = {0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66,
                                   0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66};
 
+    scripted_map_page(0, DATA_GPA);
     vcpu->general[GENERAL_RSI] = DATA;
     assert_int_equal(RUN(outsb, 0x90, 0x6e), ACTION_RESUME);
     assert_faulted();
@@ -516,6 +556,7 @@ int main(void)
         cmocka_unit_test_setup(test_address_size_in_64_bit_mode, set_up),
         cmocka_unit_test_setup(test_overrides_in_64_bit_mode, set_up),
         cmocka_unit_test_setup(test_protected_mode, set_up),
+        cmocka_unit_test_setup(test_overrides_in_protected_mode, set_up),
         cmocka_unit_test_setup(test_16_bit_addresses, set_up),
         cmocka_unit_test_setup(test_real_mode, set_up),
         cmocka_unit_test_setup(test_limits, set_up),
