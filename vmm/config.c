@@ -29,6 +29,23 @@ static const char *const rng_page_choices[] = {
     NULL,
 };
 
+static const char *const virtio_choices[] = {
+    [CONFIG_VIRTIO_MODERN] = "modern",
+    [CONFIG_VIRTIO_LEGACY] = "legacy",
+    NULL,
+};
+
+static const char *const virtio_feature_choices[] = {
+    [CONFIG_VIRTIO_INDIRECT] = "indirect",
+    [CONFIG_VIRTIO_EVENT_IDX] = "event_idx",
+    [CONFIG_VIRTIO_PACKED] = "packed",
+    [CONFIG_VIRTIO_IN_ORDER] = "in_order",
+    [CONFIG_VIRTIO_NOTIFICATION_DATA] = "notification_data",
+    [CONFIG_VIRTIO_RING_RESET] = "ring_reset",
+    [CONFIG_VIRTIO_SUSPEND] = "suspend",
+    [CONFIG_VIRTIO_FEATURES] = NULL,
+};
+
 #define HOST_FIELD(field)  .section = "host", .offset = offsetof(struct config_host, field)
 #define GUEST_FIELD(field) .section = "guest", .offset = offsetof(struct config_guest, field)
 
@@ -56,6 +73,15 @@ static const struct config_key keys[] = {
      .fallback = "mapped", .example = "trapped",
      .help = "How the guest reads the entropy device's registers: from a page of its own memory "
              "map, or by an exit for each read. Both yield the same."},
+    {GUEST_FIELD(virtio), .name = "virtio", .type = CONFIG_CHOICE, .choices = virtio_choices,
+     .fallback = "modern", .example = "legacy",
+     .help = "The register layout of the guest's virtio devices: version 2, or the legacy "
+             "version 1 for kernels before 4.0."},
+    {GUEST_FIELD(virtio_features), .name = "virtio.features", .type = CONFIG_SET,
+     .choices = virtio_feature_choices, .fallback = "indirect, event_idx",
+     .example = "packed, in_order",
+     .help = "The optional features that the guest's virtio devices offer. Any set is valid, the "
+             "empty one too; a legacy device offers none but the first two."},
 };
 
 enum place {

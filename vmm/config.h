@@ -22,6 +22,23 @@ enum config_rng_page {
     CONFIG_RNG_TRAPPED,
 };
 
+enum config_virtio {
+    CONFIG_VIRTIO_MODERN,
+    CONFIG_VIRTIO_LEGACY,
+};
+
+/* Which bit of virtio_features stands for what. */
+enum config_virtio_feature {
+    CONFIG_VIRTIO_INDIRECT,
+    CONFIG_VIRTIO_EVENT_IDX,
+    CONFIG_VIRTIO_PACKED,
+    CONFIG_VIRTIO_IN_ORDER,
+    CONFIG_VIRTIO_NOTIFICATION_DATA,
+    CONFIG_VIRTIO_RING_RESET,
+    CONFIG_VIRTIO_SUSPEND,
+    CONFIG_VIRTIO_FEATURES,
+};
+
 struct config_host {
     uint64_t panic_after_exits; /* 0: never */
 };
@@ -33,8 +50,10 @@ struct config_guest {
     char cmdline[CONFIG_CMDLINE_SIZE];
     uint64_t memory; /* bytes */
     uint64_t vcpus;
-    uint64_t rng;      /* enum config_rng */
-    uint64_t rng_page; /* enum config_rng_page */
+    uint64_t rng;             /* enum config_rng */
+    uint64_t rng_page;        /* enum config_rng_page */
+    uint64_t virtio;          /* enum config_virtio */
+    uint64_t virtio_features; /* the sum of 1 << enum config_virtio_feature */
 };
 
 struct config {
@@ -49,6 +68,7 @@ enum config_type {
     CONFIG_PATH,   /* of a file on the boot volume */
     CONFIG_TEXT,   /* anything, possibly nothing */
     CONFIG_CHOICE, /* one of a few words, stored as its index */
+    CONFIG_SET,    /* any of a few words with commas between, stored as the sum of 1 << index */
 };
 
 /* One key: parsing, defaults, error texts and the reference all come from here. */

@@ -168,6 +168,64 @@ static bool parse_choice_value(const struct config_key *key, struct config_span 
     return false;
 }
 
+static struct config_span without_blanks(struct config_span span)
+{
+    while (span.length > 0 && (span.text[0] == ' ' || span.text[0] == '\t')) {
+        span.text++;
+        span.length--;
+    }
+    while (span.length > 0 &&
+           (span.text[span.length - 1] == ' ' || span.text[span.length - 1] == '\t')) {
+        span.length--;
+    }
+    return span;
+}
+
+/* The bit of the word before the first comma, which is taken off; 0 if there is no such word. */
+static uint64_t next_bit(const struct config_key *key, struct config_span *list)
+{
+    struct config_span word = {list->text, 0};
+
+    while (word.length < list->length && word.text[word.length] != ',') {
+        word.length++;
+    }
+    size_t taken = word.length < list->length ? word.length + 1 : word.length;
+
+    *list = (struct config_span){list->text + taken, list->length - taken};
+    word = without_blanks(word);
+    for (unsigned i = 0; key->choices[i] != NULL; i++) {
+        if (config_span_is(word, key->choices[i])) {
+            return 1ULL << i;
+        }
+    }
+    return 0;
+}
+
+static bool parse_set_value(const struct config_key *key, struct config_span value, void *section,
+                            char *expected, size_t expected_size)
+{
+    uint64_t set = 0;
+    uint64_t bit = 1;
+
+    while (value.length > 0 && bit != 0) {
+        bool more = value.text[value.length - 1] == ',';
+
+        bit = more ? 0 : next_bit(key, &value);
+        set |= bit;
+    }
+    if (bit != 0) {
+        store_number(key, section, set);
+        return true;
+    }
+    size_t used = format(expected, expected_size, "expected nothing or a list of");
+
+    for (unsigned i = 0; key->choices[i] != NULL; i++) {
+        used += format(expected + used, expected_size - used, "%s %s", i == 0 ? "" : ",",
+                       key->choices[i]);
+    }
+    return false;
+}
+
 bool config_value_parse(const struct config_key *key, struct config_span value, void *section,
                         char *expected, size_t expected_size)
 {
@@ -175,7 +233,7 @@ bool config_value_parse(const struct config_key *key, struct config_span value, 
                                    size_t) = {
         [CONFIG_SIZE] = parse_size_value,     [CONFIG_NUMBER] = parse_number_value,
         [CONFIG_PATH] = parse_path_value,     [CONFIG_TEXT] = parse_text_value,
-        [CONFIG_CHOICE] = parse_choice_value,
+        [CONFIG_CHOICE] = parse_choice_value, [CONFIG_SET] = parse_set_value,
     };
 
     return parsers[key->type](key, value, section, expected, expected_size);

@@ -97,6 +97,8 @@ static void test_full_file(void **state)
                 "vcpus = 4\n"
                 "rng = none\n"
                 "rng.page = trapped\n"
+                "virtio = legacy\n"
+                "virtio.features = suspend,in_order ,\tindirect\n"
                 "  [ guest \t B_2.x ]  \n"
                 "\tkernel=k\n");
     assert_int_equal(config.host.panic_after_exits, 5000);
@@ -110,6 +112,10 @@ static void test_full_file(void **state)
     assert_int_equal(config.guests[0].vcpus, 4);
     assert_int_equal(config.guests[0].rng, CONFIG_RNG_NONE);
     assert_int_equal(config.guests[0].rng_page, CONFIG_RNG_TRAPPED);
+    assert_int_equal(config.guests[0].virtio, CONFIG_VIRTIO_LEGACY);
+    assert_int_equal(config.guests[0].virtio_features, 1 << CONFIG_VIRTIO_SUSPEND |
+                                                           1 << CONFIG_VIRTIO_IN_ORDER |
+                                                           1 << CONFIG_VIRTIO_INDIRECT);
     assert_string_equal(config.guests[1].name, "B_2.x");
     assert_string_equal(config.guests[1].kernel, "k");
 }
@@ -125,6 +131,13 @@ static void test_defaults(void **state)
     assert_int_equal(config.guests[0].vcpus, 1);
     assert_int_equal(config.guests[0].rng, CONFIG_RNG_RDSEED);
     assert_int_equal(config.guests[0].rng_page, CONFIG_RNG_MAPPED);
+    assert_int_equal(config.guests[0].virtio, CONFIG_VIRTIO_MODERN);
+    assert_int_equal(config.guests[0].virtio_features,
+                     1 << CONFIG_VIRTIO_INDIRECT | 1 << CONFIG_VIRTIO_EVENT_IDX);
+    assert_good("[guest g]\nkernel = k\nvirtio.features =\n");
+    assert_int_equal(config.guests[0].virtio_features, 0);
+    assert_good("[guest g]\nkernel = k\nvirtio.features = packed, packed\n");
+    assert_int_equal(config.guests[0].virtio_features, 1 << CONFIG_VIRTIO_PACKED);
     assert_good("[host]\n[guest g]\nkernel = k");
     assert_int_equal(config.host.panic_after_exits, 0);
 }
@@ -206,6 +219,20 @@ static void test_choices(void **state)
     assert_int_equal(config.guests[0].rng, CONFIG_RNG_RDSEED);
     assert_line("rng = on", "rng = \"on\": expected rdseed or none");
     assert_line("rng = RDSEED", "rng = \"RDSEED\": expected rdseed or none");
+    static const char features[] = "expected nothing or a list of indirect, event_idx, packed, "
+                                   "in_order, notification_data, ring_reset, suspend";
+    const char *const wrong[] = {"pack", "packed,",       ",packed", "packed,,suspend",
+                                 ",",    "packed suspend"};
+
+    for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        char line[64];
+        char message[192];
+
+        (void)snprintf(line, sizeof(line), "virtio.features = %s", wrong[i]);
+        (void)snprintf(message, sizeof(message), "virtio.features = \"%s\": %s", wrong[i],
+                       features);
+        assert_line(line, message);
+    }
     assert_line("rng.page = on", "rng.page = \"on\": expected mapped or trapped");
     assert_line("rng =", "rng = \"\": expected rdseed or none");
 }
@@ -250,9 +277,9 @@ static void test_unknown_keys(void **state)
     assert_line("cpus = 2", "cpus: no such key in [guest g]; did you mean vcpus?");
     assert_line("rgn = none", "rgn: no such key in [guest g]; did you mean rng?");
     assert_line("colour = red", "colour: no such key in [guest g]; expected one of kernel, initrd, "
-                                "cmdline, memory, vcpus, rng, rng.page");
+                                "cmdline, memory, vcpus, rng, rng.page, virtio, virtio.features");
     assert_line("x = 1", "x: no such key in [guest g]; expected one of kernel, initrd, cmdline, "
-                         "memory, vcpus, rng, rng.page");
+                         "memory, vcpus, rng, rng.page, virtio, virtio.features");
     assert_line("debug.panic_after_exits = 1",
                 "debug.panic_after_exits: no such key in [guest g]; it belongs into [host]");
     assert_mistakes("[host]\nmemory = 1G\n[guest g]\nkernel = k\n",
@@ -261,9 +288,10 @@ static void test_unknown_keys(void **state)
     assert_mistakes("[host]\npanic = 1\n[guest g]\nkernel = k\n",
                     "seedvisor.conf:2: panic: no such key in [host]; did you mean "
                     "debug.panic_after_exits?\n");
-    assert_line("averyveryverylongkeynamethatnooneeverthoughtof.atall.whoever.may.have.asked = 1",
-                "averyveryverylongkeynamethatnooneevertho...: no such key in [guest g]; expected "
-                "one of kernel, initrd, cmdline, memory, vcpus, rng, rng.page");
+    assert_line(
+        "averyveryverylongkeynamethatnooneeverthoughtof.atall.whoever.may.have.asked = 1",
+        "averyveryverylongkeynamethatnooneevertho...: no such key in [guest g]; expected "
+        "one of kernel, initrd, cmdline, memory, vcpus, rng, rng.page, virtio, virtio.features");
 }
 
 static void test_doubled_and_missing_keys(void **state)
@@ -396,7 +424,7 @@ static void test_the_table_is_complete(void **state)
     size_t count = 0;
     const struct config_key *keys = config_keys(&count);
 
-    assert_int_equal(count, 8);
+    assert_int_equal(count, 10);
     for (size_t i = 0; i < count; i++) {
         char text[256];
         bool host = strcmp(keys[i].section, "host") == 0;

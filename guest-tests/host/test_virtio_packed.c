@@ -7,7 +7,7 @@
 #include "guest-tests/host/virtio_packed_driver.h"
 #include "virtio/packed.h"
 
-#define SIZE     7 /* no power of two */
+#define SIZE     7ULL /* no power of two */
 #define FEATURES (F_VERSION_1 | F_PACKED)
 
 struct ring {

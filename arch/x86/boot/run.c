@@ -8,6 +8,7 @@
 #include "arch/x86/cpu/instructions.h"
 #include "arch/x86/host/power.h"
 #include "arch/x86/host/rdseed.h"
+#include "virtio/virtio.h"
 #include "vmm/host.h"
 #include "vmm/log.h"
 #include "vmm/run.h"
@@ -125,6 +126,28 @@ static bool start_other_cpus(struct seedvisor *seedvisor)
     return true;
 }
 
+/* The feature bits for the words of the configuration. */
+static uint64_t virtio_features(const struct config_guest *config)
+{
+    static const uint64_t masks[CONFIG_VIRTIO_FEATURES] = {
+        [CONFIG_VIRTIO_INDIRECT] = VIRTIO_FEATURE_INDIRECT_DESC,
+        [CONFIG_VIRTIO_EVENT_IDX] = VIRTIO_FEATURE_EVENT_IDX,
+        [CONFIG_VIRTIO_PACKED] = VIRTIO_FEATURE_RING_PACKED,
+        [CONFIG_VIRTIO_IN_ORDER] = VIRTIO_FEATURE_IN_ORDER,
+        [CONFIG_VIRTIO_NOTIFICATION_DATA] = VIRTIO_FEATURE_NOTIFICATION_DATA,
+        [CONFIG_VIRTIO_RING_RESET] = VIRTIO_FEATURE_RING_RESET,
+        [CONFIG_VIRTIO_SUSPEND] = VIRTIO_FEATURE_SUSPEND,
+    };
+    uint64_t features = 0;
+
+    for (unsigned i = 0; i < CONFIG_VIRTIO_FEATURES; i++) {
+        if ((config->virtio_features >> i & 1) != 0) {
+            features |= masks[i];
+        }
+    }
+    return features;
+}
+
 static bool create_guest(struct seedvisor *seedvisor, struct guest *guest, unsigned first_cpu)
 {
     const struct machine_setup setup = {
@@ -134,6 +157,8 @@ static bool create_guest(struct seedvisor *seedvisor, struct guest *guest, unsig
         .clock = &seedvisor->clock,
         .entropy = guest->config->rng == CONFIG_RNG_NONE ? NULL : &seedvisor->entropy,
         .map_registers = guest->config->rng_page == CONFIG_RNG_MAPPED,
+        .virtio_legacy = guest->config->virtio == CONFIG_VIRTIO_LEGACY,
+        .virtio_features = virtio_features(guest->config),
         .console = guest_console_sink(&guest->console),
         .vcpus = (unsigned)guest->config->vcpus,
         .first_address_space = (uint16_t)(first_cpu + 1), /* 0 is the hypervisor's */

@@ -121,7 +121,8 @@ static bool add_rng(struct vm *vm, const struct machine_setup *setup, struct are
         .entropy = setup->entropy,
         .memory = &vm->memory,
         .irq = {io_apic_set, &arch->io_apic, LAYOUT_VIRTIO_GSI},
-        .features = VIRTIO_FEATURE_INDIRECT_DESC | VIRTIO_FEATURE_EVENT_IDX,
+        .features = setup->virtio_features,
+        .legacy = setup->virtio_legacy,
     };
 
     if (setup->map_registers) {

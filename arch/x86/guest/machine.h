@@ -63,6 +63,8 @@ struct machine_setup {
     const struct wall_clock *clock;
     struct entropy_core *entropy; /* NULL: no entropy device */
     bool map_registers;           /* the entropy device's, for reading without exits */
+    bool virtio_legacy;           /* its register layout is version 1 */
+    uint64_t virtio_features;     /* that it offers beyond VIRTIO_F_VERSION_1 */
     struct uart_sink console;
     unsigned vcpus;
     uint16_t first_address_space; /* for vCPU 0; the others follow */
