@@ -120,7 +120,7 @@ def run_scenario(name, accel):
     try:
         make_image(image, scenario.text(), [BUILD / file for file in scenario.files])
         options = ["--accel", accel, "--timeout", str(TIMEOUTS[accel]), "--memory",
-                   str(scenario.memory)]
+                   str(scenario.memory), "--cpus", str(scenario.cpus)]
         if accel in scenario.cpu:
             options += ["--cpu", scenario.cpu[accel]]
         return run_launch(image, *options, record=record, reply=scenario.reply)

@@ -22,6 +22,12 @@ def linux(test, words="", host="", **keys):
         f"{key} = {value}\n" for key, value in values.items())
 
 
+def two_guests(first, second, words):
+    """A configuration with two such guests, a and b."""
+    return "".join(linux(test, words).replace("[guest linux]", f"[guest {name}]") + "\n"
+                   for name, test in (("a", first), ("b", second)))
+
+
 @dataclasses.dataclass(frozen=True)
 class Scenario:
     """One run: configuration is a text, a function that makes it, or None for no file at all."""
@@ -31,6 +37,7 @@ class Scenario:
     accels: tuple = ALL
     cpu: dict = dataclasses.field(default_factory=dict)  # emulator: CPU model
     memory: int = 512  # MiB of the machine
+    cpus: int = 1
     reply: tuple = None  # (what the console shows, what is then typed)
 
     def text(self):
@@ -48,6 +55,12 @@ SCENARIOS = {
     "reboot": Scenario(linux("reboot")),
     "input": Scenario(linux("input"), reply=("type a line", "hello guest\r")),
     "demo": Scenario(demo),
+    # Several CPUs. Bochs interleaves them instruction by instruction, which takes its time.
+    "smp": Scenario(linux("check", "seedvisor.date={:.0f}".format(time.time()), vcpus=2), cpus=2),
+    "two-guests": Scenario(
+        two_guests("check", "crash=triple", f"seedvisor.date={time.time():.0f} reboot=t"),
+        memory=768, cpus=2),
+    "too-many-vcpus": Scenario(linux("poweroff", vcpus=3), files=(), cpus=2),
     # Guests that fail.
     "triple-fault": Scenario(linux("crash=triple", "reboot=t")),
     "unmapped": Scenario(linux("crash=unmapped")),

@@ -58,6 +58,21 @@ def test_demonstration(outcome):
     outcome.must_end(0)
 
 
+@pytest.mark.scenario("smp")
+def test_guest_with_two_vcpus_finds_nothing_amiss(outcome):
+    outcome.must_say(r"^seedvisor-guest: check: \d+ ok, 0 not ok$")
+    outcome.must_say(r"^seedvisor: +vCPU 1: exits [1-9]\d*, ticks guest [1-9]")
+    outcome.must_end(0)
+
+
+@pytest.mark.scenario("two-guests")
+def test_a_guest_goes_on_when_another_crashes(outcome):
+    outcome.must_say(r'^seedvisor: guest "b" crashed: triple fault')
+    outcome.must_say(r"^\[a\] seedvisor-guest: check: \d+ ok, 0 not ok$")
+    outcome.must_say(r'^seedvisor: guest "a" ended: powered off')
+    outcome.must_end(1)
+
+
 @pytest.mark.scenario("triple-fault")
 def test_triple_fault_fails_the_guest_only(outcome):
     outcome.must_say('guest "linux" ended: triple fault at RIP')

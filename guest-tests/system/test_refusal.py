@@ -47,6 +47,12 @@ def test_kernel_that_is_no_bzimage(outcome):
     must_refuse(outcome, r"\initramfs.cpio is no bzImage: no boot flag 0xaa55 at 0x1fe")
 
 
+@pytest.mark.scenario("too-many-vcpus")
+def test_more_vcpus_than_cpus(outcome):
+    must_refuse(outcome, "missing: CPUs: the guests have 3 vCPUs in all, the machine has 2 CPUs",
+                "to mend it: lower vcpus =", "not started")
+
+
 @pytest.mark.scenario("no-memory")
 def test_too_little_memory(outcome):
     must_refuse(outcome, "missing: memory: the guests need 2064 MiB in all", "to mend it:",
