@@ -60,7 +60,7 @@ static int set_up(void **state)
 {
     (void)state;
     memset(&device, 0, sizeof(device));
-    device.answer = 0x8877665544332211;
+    device.answer = 0x8877665544332210;
     assert_true(scripted_machine_create());
     assert_true(bus_add(&machine.vm.ports, PORT, 16, &device_operations, &device));
     assert_true(bus_add(&machine.vm.mmio, DEVICE_GPA, 0x1000, &device_operations, &device));
@@ -112,7 +112,7 @@ static void test_port_in(void **state)
     static const struct {
         uint8_t size;
         uint64_t rax;
-    } cases[] = {{1, 0xffeeddccbbaa9911}, {2, 0xffeeddccbbaa2211}, {4, 0x0000000044332211}};
+    } cases[] = {{1, 0xffeeddccbbaa9910}, {2, 0xffeeddccbbaa2210}, {4, 0x0000000044332210}};
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         vcpu->general[GENERAL_RAX] = 0xffeeddccbbaa9988;
@@ -242,18 +242,18 @@ static void test_memory_reads(void **state)
     CODE(0x8b, 0x4b, 0x10); /* mov ecx, [rbx + 10h] */
     assert_int_equal(memory((struct exit_memory){.gpa = DEVICE_GPA + 0x10}), ACTION_RESUME);
     assert_skipped(3);
-    assert_int_equal(vcpu->general[GENERAL_RCX], 0x44332211);
+    assert_int_equal(vcpu->general[GENERAL_RCX], 0x44332210);
     assert_int_equal(device.offset, 0x10);
     assert_int_equal(device.size, 4);
     CODE(0x48, 0x8b, 0x0b); /* mov rcx, [rbx] */
     assert_int_equal(memory((struct exit_memory){.gpa = DEVICE_GPA + 8}), ACTION_RESUME);
     assert_skipped(3);
-    assert_int_equal(vcpu->general[GENERAL_RCX], 0x8877665544332211);
+    assert_int_equal(vcpu->general[GENERAL_RCX], 0x8877665544332210);
     assert_int_equal(device.size, 8);
     CODE(0x8a, 0x2b); /* mov ch, [rbx] */
     assert_int_equal(memory((struct exit_memory){.gpa = DEVICE_GPA}), ACTION_RESUME);
     assert_skipped(2);
-    assert_int_equal(vcpu->general[GENERAL_RCX], 0x8877665544331111);
+    assert_int_equal(vcpu->general[GENERAL_RCX], 0x8877665544331010);
     assert_int_equal(device.size, 1);
     device.answer = 0x80;
     CODE(0x48, 0x0f, 0xbe, 0x0b); /* movsx rcx, byte [rbx] */
@@ -303,7 +303,7 @@ static void test_memory_in_other_modes(void **state)
     hardware->registers[REGISTER_RIP] = 0;
     assert_int_equal(memory((struct exit_memory){.gpa = DEVICE_GPA}), ACTION_RESUME);
     assert_skipped(5);
-    assert_int_equal(vcpu->general[GENERAL_RAX], 0x44332211);
+    assert_int_equal(vcpu->general[GENERAL_RAX], 0x44332210);
     hardware->segments[SEGMENT_CS].attributes = SEGMENT_CODE_16;
     hardware->segments[SEGMENT_CS].base = 0xfffffff0; /* wraps at 4 GiB */
     hardware->registers[REGISTER_RIP] = MACHINE_CODE_GPA + 0x10;
@@ -373,6 +373,16 @@ static void test_local_apic_page(void **state)
                      ACTION_RESUME);
     assert_int_equal(vcpu->general[GENERAL_RAX], 1U << 24);
     vcpu = &machine.vm.vcpus[0];
+    CODE(0xc7, 0x03, 0x20, 0x00, 0x00, 0x00);
+    assert_int_equal(
+        memory((struct exit_memory){.gpa = LAYOUT_LOCAL_APIC_BASE + APIC_TPR, .write = true}),
+        ACTION_RESUME);
+    assert_int_equal(local_apic_read(&vcpu->arch->apic, APIC_TPR, 4, 0), 0x20);
+    CODE(0x8b, 0x03);
+    assert_int_equal(memory((struct exit_memory){.gpa = LAYOUT_LOCAL_APIC_BASE + 0x1000}),
+                     ACTION_RESUME);
+    assert_int_equal(arch->unknown_memory.rows[0].number, LAYOUT_LOCAL_APIC_BASE + 0x1000);
+    CODE(0x8b, 0x03);
     vcpu->general[GENERAL_RCX] = MSR_APIC_BASE;
     assert_int_equal(handle((struct vm_exit){.kind = EXIT_MSR_WRITE,
                                              .msr = {.index = MSR_APIC_BASE, .value = 0xfee00d00}}),
@@ -380,7 +390,7 @@ static void test_local_apic_page(void **state)
     assert_int_equal(memory((struct exit_memory){.gpa = LAYOUT_LOCAL_APIC_BASE + APIC_ID}),
                      ACTION_RESUME);
     assert_int_equal(vcpu->general[GENERAL_RAX], 0xffffffff);
-    assert_int_equal(arch->unknown_memory.rows[0].number, LAYOUT_LOCAL_APIC_BASE);
+    assert_int_equal(arch->unknown_memory.rows[1].number, LAYOUT_LOCAL_APIC_BASE);
 }
 
 /* What cannot be carried out ends the guest, with words that say what it did. */
@@ -582,6 +592,7 @@ static void test_cr0(void **state)
         {0, CR4_PAE, EFER_LME | EFER_LMA, SEGMENT_CODE_32, CR0_PE, true},
         {0, CR4_PAE | CR4_PCIDE, EFER_LME | EFER_LMA, SEGMENT_CODE_32, CR0_PE, false},
         {0, CR4_PAE, 0, SEGMENT_CODE_32, CR0_PE, true},
+        {0, CR4_PAE, 0, SEGMENT_CODE_64, CR0_PE, true}, /* where L has no meaning */
         /* Into it: with PAE. L has a meaning before LMA is set: it must not be there yet. */
         {CR0_PE, CR4_PAE, EFER_LME, SEGMENT_CODE_32, CR0_PE | CR0_PG, true},
         {CR0_PE, CR4_PAE, EFER_LME, SEGMENT_CODE_64, CR0_PE | CR0_PG, false},
@@ -867,7 +878,9 @@ static void test_start_up(void **state)
     local_apic_write(&vcpu->arch->apic, APIC_ICR, 4, 0x4500, 0); /* INIT */
     assert_int_equal(scripted_host.kicks[1], 1);
     assert_true(arch_vcpu_wakes(second));
+    (void)enabled_apic(second);
     assert_false(arch_vcpu_ready(second));
+    assert_int_equal(local_apic_read(&second->arch->apic, APIC_SVR, 4, 0), 0xff); /* it was reset */
     local_apic_write(&vcpu->arch->apic, APIC_ICR, 4, 0x469a, 0); /* start-up at 9a000h */
     assert_int_equal(scripted_host.kicks[1], 2);
     assert_true(arch_vcpu_wakes(second));
@@ -881,6 +894,10 @@ static void test_start_up(void **state)
     assert_int_equal(scripted_host.kicks[0], 0);
     local_apic_write(&vcpu->arch->apic, APIC_ICR, 4, 0x4500, 0); /* off again */
     assert_false(arch_vcpu_ready(second));
+    local_apic_write(&vcpu->arch->apic, APIC_ICR, 4, 0x4600, 0); /* and on, at 0 */
+    assert_true(arch_vcpu_ready(second));
+    assert_int_equal(machine.hardware[1].start_ups, 2);
+    assert_int_equal(machine.hardware[1].start_up_vector, 0);
     assert_int_equal(machine.vm.state, VM_RUNNING);
 }
 
