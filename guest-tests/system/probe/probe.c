@@ -99,6 +99,8 @@ static void echo_input(void)
 {
     UINT8 character = 0;
 
+    // The firmware reads its serial console from a timer interrupt, and would take the input.
+    __asm__ volatile("cli");
     serial_print("probe: waiting for input\n");
     while (character != '.') {
         while ((in8(PORT_COM1 + COM_LINE_STATUS) & COM_DATA_READY) == 0) {
