@@ -301,7 +301,6 @@ static void reset(struct virtio_mmio *mmio)
     mmio->queue_sel = 0;
     mmio->driver_features = 0;
     mmio->features_beyond = false;
-    mmio->guest_page_size = 0;
     mmio->config_changed = false;
     mmio->suspending = false;
     mmio->operations->reset(mmio->device);

@@ -62,11 +62,12 @@ struct virtio_mmio {
     uint32_t driver_features_sel;
     uint32_t queue_sel;
     uint64_t driver_features;
-    uint32_t guest_page_size; /* legacy */
-    bool features_beyond;     /* the driver asked for a feature bit above 63 */
-    bool config_changed;      /* and the driver could not be told so far */
-    bool suspending;          /* asked for, and buffers still in flight */
+    bool features_beyond; /* the driver asked for a feature bit above 63 */
+    bool config_changed;  /* and the driver could not be told so far */
+    bool suspending;      /* asked for, and buffers still in flight */
 
+    /* These stay. A legacy Linux writes its page size once, before it resets the device. */
+    uint32_t guest_page_size;
     uint32_t config_generation;
 
     struct virtio_mmio_counters counters;

@@ -25,8 +25,24 @@ struct input {
     size_t left;
 };
 
+/*
+ * The reference: an honest driver's own books of one queue, one descriptor a buffer. It holds from
+ * bring_up() on until something dishonest is done.
+ */
+#define POSTS 64
+
+struct reference {
+    bool honest;
+    bool packed;
+    unsigned size;
+    unsigned posted; /* buffers made available since the start */
+    unsigned used;   /* and seen back */
+    uint32_t lengths[POSTS];
+};
+
 struct machine {
     struct guest_memory memory;
+    struct reference reference;
     struct bus bus;
     struct entropy_core core;
     struct rng rng;
@@ -157,21 +173,133 @@ static void make_available(struct machine *machine, struct input *input)
 /* What an honest driver does first, so that the fuzzer need not find it out. */
 static void bring_up(struct machine *machine, struct input *input)
 {
+    static const unsigned optional[] = {28, 29, 34, 35, 38, 40, 43};
     uint64_t choice = next(input, 1);
+    uint64_t features = 1ULL << 32;
+    uint64_t size = 1 + next(input, 1) % 64;
 
+    for (unsigned i = 0; i < 7; i++) {
+        features |= (choice >> i & 1) << optional[i];
+    }
+    bool packed = (features >> 34 & 1) != 0;
+
+    while (!packed && (size & (size - 1)) != 0) {
+        size &= size - 1;
+    }
     set_register(machine, STATUS, 0);
+    memset(machine->ram, 0, 0xc00);
     set_register(machine, STATUS, 3);
     set_register(machine, 0x024, 1);
-    set_register(machine, 0x020, 1);
+    set_register(machine, 0x020, features >> 32);
     set_register(machine, 0x024, 0);
-    set_register(machine, 0x020, (choice & 3) << 28);
+    set_register(machine, 0x020, (uint32_t)features);
     set_register(machine, STATUS, 11);
-    set_register(machine, 0x038, 1ULL << (choice >> 2) % 7);
+    set_register(machine, 0x030, 0);
+    set_register(machine, 0x038, size);
     set_register(machine, 0x080, RAM_BASE);
+    set_register(machine, 0x084, 0);
     set_register(machine, 0x090, RAM_BASE + 0x800);
+    set_register(machine, 0x094, 0);
     set_register(machine, 0x0a0, RAM_BASE + 0x900);
+    set_register(machine, 0x0a4, 0);
     set_register(machine, 0x044, 1);
     set_register(machine, STATUS, 15);
+    REQUIRE(get_register(machine, STATUS) == 15);
+    machine->reference =
+        (struct reference){.honest = true, .packed = packed, .size = (unsigned)size};
+}
+
+static uint16_t load16(const struct machine *machine, uint64_t offset)
+{
+    uint16_t value;
+
+    memcpy(&value, machine->ram + offset, sizeof(value));
+    return value;
+}
+
+/* An honest buffer, if the queue has room for one. */
+static void post(struct machine *machine, struct input *input)
+{
+    struct reference *reference = &machine->reference;
+    uint64_t gpa = RAM_BASE + 0x1000 + next(input, 1);
+    uint32_t length = 1 + (uint32_t)next(input, 2) % 0x1f00;
+
+    if (!reference->honest || reference->posted - reference->used >= reference->size) {
+        return;
+    }
+    unsigned slot = reference->posted % reference->size;
+    bool wrap = reference->posted / reference->size % 2 == 0;
+    uint16_t id = (uint16_t)slot;
+    uint16_t flags = (uint16_t)(2 | (wrap ? 0x80 : 0x8000));
+    uint16_t idx = (uint16_t)(reference->posted + 1);
+    uint8_t *descriptor = machine->ram + 16UL * slot;
+
+    memcpy(descriptor, &gpa, 8);
+    memcpy(descriptor + 8, &length, 4);
+    if (reference->packed) {
+        memcpy(descriptor + 12, &id, 2);
+        memcpy(descriptor + 14, &flags, 2);
+    } else {
+        memcpy(descriptor + 12, "\2\0\0", 4);
+        memcpy(machine->ram + 0x804 + 2UL * slot, &id, 2);
+        memcpy(machine->ram + 0x802, &idx, 2);
+    }
+    reference->lengths[slot] = length;
+    reference->posted++;
+}
+
+/* Looks at what the device says it used, against the books. */
+static void collect(struct machine *machine)
+{
+    struct reference *reference = &machine->reference;
+    unsigned slot = reference->used % reference->size;
+    bool wrap = reference->used / reference->size % 2 == 0;
+    uint32_t length;
+    uint32_t id;
+
+    if (reference->packed) {
+        uint16_t flags = load16(machine, 16UL * slot + 14);
+
+        if (((flags & 0x80) != 0) != wrap || ((flags & 0x8000) != 0) != wrap) {
+            return;
+        }
+        REQUIRE((flags & 2) != 0);
+        id = load16(machine, 16UL * slot + 12);
+        memcpy(&length, machine->ram + 16UL * slot + 8, 4);
+    } else {
+        if (load16(machine, 0x902) == (uint16_t)reference->used) {
+            return;
+        }
+        memcpy(&id, machine->ram + 0x904 + 8UL * slot, 4);
+        memcpy(&length, machine->ram + 0x908 + 8UL * slot, 4);
+    }
+    REQUIRE(reference->used != reference->posted);
+    REQUIRE(id == slot);
+    REQUIRE(length >= 1 && length <= reference->lengths[slot]);
+    reference->used++;
+}
+
+/* All of an honest driver's buffers come back, if the source is good. */
+static void settle(struct machine *machine, struct input *input)
+{
+    struct reference *reference = &machine->reference;
+
+    (void)input;
+    if (!reference->honest) {
+        return;
+    }
+    machine->mode = GOOD;
+    set_register(machine, 0x050, 0);
+    for (unsigned i = 0; i < 300 && rng_has_work(&machine->rng); i++) {
+        rng_poll(&machine->rng);
+    }
+    for (unsigned i = 0; i <= POSTS; i++) {
+        collect(machine);
+    }
+    if (entropy_state(&machine->core) == ENTROPY_READY &&
+        (get_register(machine, STATUS) & RESET_BIT) == 0) {
+        REQUIRE(reference->used == reference->posted);
+    }
 }
 
 static void kick(struct machine *machine, struct input *input)
@@ -201,9 +329,23 @@ static void refill(struct machine *machine, struct input *input)
 }
 
 static void (*const operations[])(struct machine *machine, struct input *input) = {
-    write_register, access_odd, poke, describe,      make_available,
-    bring_up,       kick,       poll, change_source, refill,
+    write_register, access_odd, poke,          describe, make_available, bring_up,
+    kick,           poll,       change_source, refill,   post,           settle,
 };
+
+/* Those after which the reference's books say nothing any more. */
+#define DISHONEST 5
+
+/* A driver without fault sees DEVICE_NEEDS_RESET only if the source is in permanent fault. */
+static void check_reference(struct machine *machine, uint64_t status)
+{
+    const struct reference *reference = &machine->reference;
+
+    if (reference->honest) {
+        REQUIRE(machine->rng.queue.breach == NULL);
+        REQUIRE((status & ~(uint64_t)RESET_BIT) == 15);
+    }
+}
 
 static void check(struct machine *machine, uint64_t asked_before)
 {
@@ -216,6 +358,7 @@ static void check(struct machine *machine, uint64_t asked_before)
     REQUIRE(entropy_counters(&machine->core).bytes_delivered == rng->counters.bytes);
     REQUIRE(rng->queue.breach == NULL || (status & RESET_BIT) != 0);
     REQUIRE(!rng_has_work(rng) || (status & (RESET_BIT | 4)) == 4);
+    check_reference(machine, status);
     /* The longest operations are 32 spells and a refill, whose length is the caller's own. */
     REQUIRE(machine->asked - asked_before <= (uint64_t)UINT16_MAX * ENTROPY_TRIES);
 }
@@ -261,8 +404,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (input.left > 0) {
         uint64_t asked = machine.asked;
 
-        operations[next(&input, 1) % (sizeof(operations) / sizeof(operations[0]))](&machine,
-                                                                                   &input);
+        uint64_t operation = next(&input, 1) % (sizeof(operations) / sizeof(operations[0]));
+
+        machine.reference.honest &= operation >= DISHONEST;
+        operations[operation](&machine, &input);
         check(&machine, asked);
     }
     return 0;

@@ -564,10 +564,11 @@ static void legacy_areas(uint64_t base, uint16_t size, uint64_t align, uint64_t 
 
 static void legacy_set_up(struct driver *driver, uint16_t size, uint64_t page_size)
 {
+    /* As Linux does it: the page size first of all. */
+    set_reg(driver, 0x028, (uint32_t)page_size);
     set_reg(driver, 0x070, 0);
     set_reg(driver, 0x070, 1);
     set_reg(driver, 0x070, 3);
-    set_reg(driver, 0x028, (uint32_t)page_size);
     set_reg(driver, 0x030, 0);
     assert_int_equal(reg(driver, 0x040), 0);
     assert_int_equal(reg(driver, 0x034), 64);
