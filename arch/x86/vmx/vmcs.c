@@ -1,6 +1,13 @@
 /* The VMX instructions, and the few others that exits need: exit.c itself is plain C. */
 #include "arch/x86/vmx/vmcs.h"
 
+#include "vmm/panic.h"
+
+_Noreturn void vmcs_failed(const char *instruction, uint64_t operand)
+{
+    panic("%s failed for 0x%lx", instruction, operand);
+}
+
 uint64_t vmcs_read(enum vmcs_field field)
 {
     uint64_t value;

@@ -12,7 +12,6 @@
 #include "arch/x86/vmx/state.h"
 #include "arch/x86/vmx/vmcs.h"
 #include "vmm/log.h"
-#include "vmm/panic.h"
 #include "vmm/vm.h"
 
 #define CPUID_1_ECX_VMX (1U << 5)
@@ -47,11 +46,6 @@ static struct page_table_format ept_format = {
     .present = EPT_READ | EPT_WRITE | EPT_EXECUTE,
     .table = EPT_READ | EPT_WRITE | EPT_EXECUTE,
 };
-
-_Noreturn void vmcs_failed(const char *instruction, uint64_t operand)
-{
-    panic("%s failed for 0x%lx", instruction, operand);
-}
 
 static bool vmx_supported(void)
 {
