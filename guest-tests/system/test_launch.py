@@ -4,8 +4,10 @@ import os
 import pathlib
 import signal
 import subprocess
+import termios
 import time
 
+import pexpect
 import pytest
 
 from conftest import BUILD, ROOT, make_image, run_launch, start_launch
@@ -222,3 +224,19 @@ def test_summary_counts(tmp_path):
                           capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1] == "8 passed, 3 failed, 1 skipped"
+
+
+def test_terminal_is_raw_and_given_back(tmp_path):
+    """On a terminal keys go to the machine, Ctrl-C too; Ctrl-] ends the run."""
+    child = pexpect.spawn(str(ROOT / "tools/launch"), [*QUICK, str(probe_image(tmp_path, "echo"))],
+                          timeout=120)
+    child.expect("waiting for input")
+    assert not termios.tcgetattr(child.child_fd)[3] & (termios.ECHO | termios.ISIG)
+    child.send("key\x03s ")
+    child.expect("KEY\x03S ")
+    child.send("\x1d")
+    child.expect("ended by Ctrl-]")
+    child.expect(pexpect.EOF)
+    assert termios.tcgetattr(child.child_fd)[3] & termios.ECHO
+    child.close()
+    assert child.exitstatus == 130
