@@ -254,6 +254,7 @@ static void test_counters(void **state)
     /* From an exit to the next entry, the delivery before that included. */
     assert_int_equal(statistics->ticks[EXIT_CPUID], 2 * (ARCH_TICKS + WORK_TICKS));
     assert_int_equal(statistics->ticks[EXIT_INTERRUPT_WINDOW], WORK_TICKS);
+    assert_int_equal(statistics->ticks[EXIT_PORT], WORK_TICKS); /* before the first entry */
     assert_int_equal(statistics->ticks_idle, 0);
     uint64_t exits = 0;
 
