@@ -499,6 +499,24 @@ static void test_config_space(void **state)
     }
 }
 
+/* SU-2: a suspended device ignores what is written to its configuration space. */
+static void test_config_space_while_suspended(void **state)
+{
+    struct probe *probe = *state;
+    struct driver *driver = &probe->driver;
+
+    probe->mmio.offered |= 1ULL << 43;
+    bring_up(driver, F_VERSION_1 | 1ULL << 43, 8);
+    set_reg(driver, 0x070, 15 | 16);
+    assert_int_equal(reg(driver, 0x070), 11 | 16);
+    assert_true(bus_write(&driver->bus, REGISTERS + 0x100, 4, 0x12345678));
+    assert_int_equal(probe->writes, 0);
+    set_reg(driver, 0x070, 15);
+    assert_true(bus_write(&driver->bus, REGISTERS + 0x100, 4, 0x12345678));
+    assert_int_equal(probe->writes, 1);
+    assert_int_equal(reg(driver, 0x100), 0x12345678);
+}
+
 /* DS-1, AN-3, RB-6: kicks count only for ready queues that exist, from DRIVER_OK on. */
 static void test_kicks(void **state)
 {
@@ -653,6 +671,7 @@ int main(void)
         TEST(test_register_page),
         TEST(test_register_page_without_interrupt),
         TEST(test_config_space),
+        TEST(test_config_space_while_suspended),
         TEST(test_kicks),
         TEST(test_interrupts),
         TEST(test_reset),

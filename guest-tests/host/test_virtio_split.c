@@ -390,6 +390,80 @@ static void test_buffer_added_while_rearming(void **state)
     munmap(pages, LOW_SIZE);
 }
 
+/*
+ * UR-1, UR-2: the bytes and the element are there before idx says so. idx ends a page that is
+ * read-only, the elements begin the next, and the driver looks when the store to idx traps.
+ */
+static bool idx_came_last;
+
+static void look_at_idx(int number)
+{
+    struct driver *driver = &racing->driver;
+
+    (void)number;
+    idx_came_last = peek32(driver, USED_AREA + 0x1000) == 3 &&
+                    peek32(driver, USED_AREA + 0x1004) == 16 &&
+                    *ram(driver, BUFFER_AREA + 15) == 0x77;
+    mprotect(ram(driver, USED_AREA), 0x1000, PROT_READ | PROT_WRITE);
+}
+
+static void test_used_idx_moves_last(void **state)
+{
+    struct ring *ring = *state;
+    struct sigaction action = {.sa_handler = look_at_idx};
+    struct sigaction before;
+    uint8_t *pages =
+        mmap(NULL, LOW_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *heap = ring->driver.low;
+    uint32_t room = 0;
+
+    assert_ptr_not_equal(pages, MAP_FAILED);
+    ring->driver.low = pages;
+    ring->driver.memory.regions[0].hva = pages;
+    configure(ring, SIZE, DESC_AREA, AVAIL_AREA, USED_AREA + 0xffc);
+    virtqueue_start(&ring->queue, &virtqueue_split, F_VERSION_1);
+    add_buffer(&ring->driver, 3, BUFFER_AREA, 16);
+    assert_true(take(ring));
+    racing = ring;
+    idx_came_last = false;
+    assert_int_equal(sigaction(SIGSEGV, &action, &before), 0);
+    assert_int_equal(mprotect(ram(&ring->driver, USED_AREA), 0x1000, PROT_READ), 0);
+    memset(virtqueue_writable(&ring->queue, &ring->chain, 0, &room), 0x77, 16);
+    complete(ring, 16);
+    assert_int_equal(sigaction(SIGSEGV, &before, NULL), 0);
+    assert_true(idx_came_last);
+    assert_int_equal(peek16(&ring->driver, USED_AREA + 0xffe), 1);
+    ring->driver.low = heap;
+    munmap(pages, LOW_SIZE);
+}
+
+/* RF-3: with IN_ORDER a device that completes in another order breaks the queue instead. */
+static void test_in_order(void **state)
+{
+    struct ring *ring = *state;
+    struct virtqueue_chain first;
+    uint32_t id = 0;
+    uint32_t length = 0;
+
+    start(ring, F_VERSION_1 | 1ULL << 35);
+    for (uint16_t i = 0; i < 4; i++) {
+        add_buffer(&ring->driver, i, BUFFER_AREA, 8);
+    }
+    assert_true(virtqueue_take(&ring->queue, &first));
+    assert_true(take(ring));
+    virtqueue_complete(&ring->queue, &first, 8);
+    complete(ring, 8);
+    assert_true(get_used(&ring->driver, &id, &length));
+    assert_int_equal(id, 0);
+    assert_true(get_used(&ring->driver, &id, &length));
+    assert_int_equal(id, 1);
+    assert_true(virtqueue_take(&ring->queue, &first));
+    assert_true(take(ring));
+    complete(ring, 8);
+    assert_false(get_used(&ring->driver, &id, &length));
+    assert_string_equal(ring->queue.breach, "buffer completed out of order by the device");
+}
+
 static void test_bad_sizes(void **state)
 {
     struct ring *ring = *state;
@@ -770,6 +844,8 @@ int main(void)
         TEST(test_event_idx_batches),
         TEST(test_avail_event),
         TEST(test_buffer_added_while_rearming),
+        TEST(test_used_idx_moves_last),
+        TEST(test_in_order),
         TEST(test_bad_sizes),
         TEST(test_bad_addresses),
         TEST(test_tight_addresses),
