@@ -20,7 +20,7 @@ WARNINGS := -Wall -Wextra -Werror -Wshadow -Wundef -Wmissing-prototypes -Wstrict
 	-Wconversion -Wno-sign-conversion -Wimplicit-fallthrough
 COMMON := -std=gnu11 -g -I. -I$(BUILD)/generated $(WARNINGS)
 
-.PHONY: help run image test check unit system format format-check tidy coverage clean packages
+.PHONY: help run image test check unit system format format-check conformance tidy coverage clean packages
 
 help: ## Show this list
 	@echo "Targets:"
@@ -145,7 +145,10 @@ export SEEDVISOR_TEST_KERNEL := $(wildcard $(BUILD)/guest/vmlinuz)
 unit: $(HOST_TESTS) ## Run the unit tests on this machine
 	$(Q)tools/test-summary $(HOST_TESTS)
 
-check: format-check tidy $(EFI) unit ## What a developer runs all day: style, analysis, unit tests
+conformance: ## Fail if a row of virtio/CONFORMANCE.md names no code or no test
+	$(Q)tools/check-conformance
+
+check: format-check conformance tidy $(EFI) unit ## What a developer runs all day
 
 system: packages ## Boot every scenario in the emulators (SYSTEM_ACCELS=bochs,tcg)
 	+$(Q)$(MAKE) --no-print-directory $(EFI) guest $(BUILD)/guest/probe.efi
@@ -153,6 +156,7 @@ system: packages ## Boot every scenario in the emulators (SYSTEM_ACCELS=bochs,tc
 
 TEST_COMMANDS = $(foreach test,$(HOST_TESTS),'$(test)') \
 	'$(MAKE) --no-print-directory format-check' '$(MAKE) --no-print-directory tidy' \
+	'tools/check-conformance' '$(MAKE) --no-print-directory fuzz SECONDS=20' \
 	'$(PYTHON) -m pytest -v guest-tests/system --accel $(SYSTEM_ACCELS)'
 
 test: packages ## Everything, as CI runs it
@@ -178,7 +182,6 @@ coverage: packages ## Show what the unit tests cover; HTML in build/coverage/htm
 clean: ## Remove everything that was built
 	rm -rf $(BUILD)
 
-include guest-tests/linux/guest.mk
--include guest-tests/fuzz/fuzz.mk
+include guest-tests/linux/guest.mk guest-tests/fuzz/fuzz.mk
 
 -include $(shell find $(BUILD)/hv $(BUILD)/host -name '*.d' 2>/dev/null)

@@ -35,3 +35,5 @@ PACKAGES += python3-pexpect # system tests that type
 PACKAGES += lcov # coverage report
 PACKAGES += clang-format # source format
 PACKAGES += clang-tidy # static analysis
+PACKAGES += clang # fuzzing
+PACKAGES += libclang-rt-14-dev # libFuzzer and the sanitizers, for fuzzing
