@@ -246,6 +246,9 @@ static void test_old_processor(void **state)
     assert_true(reported_missing("CR3-load exiting can be off"));
     assert_true(reported_missing("CR3-store exiting can be off"));
     assert_false(reported_missing("HLT exiting"));
+    assert_int_equal(controls.value[CONTROL_PIN], 0x0000003f);
+    assert_int_equal(controls.value[CONTROL_EXIT], 0x003f6fff);
+    assert_int_equal(controls.value[CONTROL_ENTRY], 0x0000d3ff);
 }
 
 static void test_memory_type(void **state)

@@ -314,8 +314,8 @@ static void test_mov_to_control_register(void **state)
     for (unsigned i = 0; i < GENERAL_REGISTERS; i++) {
         translate(28, i << 8 | 4);
         assert_control(4, i == GENERAL_RSP ? 0x7fff0000 : 0x1111111111111111ULL * i);
-        translate(28, i << 8);
-        assert_control(0, i == GENERAL_RSP ? 0x7fff0000 : 0x1111111111111111ULL * i);
+        translate(28, i << 8 | 3);
+        assert_control(3, i == GENERAL_RSP ? 0x7fff0000 : 0x1111111111111111ULL * i);
     }
 }
 
