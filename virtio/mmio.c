@@ -370,7 +370,7 @@ static void enter_operation(struct virtio_mmio *mmio)
     }
 }
 
-/* virtio 1.4, 3.4.2: without a working device there is nothing to suspend. */
+/* virtio 1.4, 3.4: a device that does not work, or not yet, cannot be suspended. */
 static void suspend(struct virtio_mmio *mmio)
 {
     if ((negotiated(mmio) & VIRTIO_FEATURE_SUSPEND) != 0 && virtio_mmio_running(mmio)) {
@@ -403,8 +403,7 @@ static void write_status(struct virtio_mmio *mmio, uint32_t value)
         reset(mmio);
         return;
     }
-    uint32_t before = mmio->status;
-    uint32_t added = accept_status(mmio, value & DRIVER_STATUS & ~before);
+    uint32_t added = accept_status(mmio, value & DRIVER_STATUS & ~mmio->status);
 
     mmio->status |= added;
     if ((added & VIRTIO_STATUS_DRIVER_OK) != 0) {
@@ -412,7 +411,7 @@ static void write_status(struct virtio_mmio *mmio, uint32_t value)
         mmio->status &= ~VIRTIO_STATUS_SUSPEND;
         pause_queues(mmio, false);
         enter_operation(mmio);
-    } else if ((value & VIRTIO_STATUS_SUSPEND) != 0 && (before & VIRTIO_STATUS_DRIVER_OK) != 0) {
+    } else if ((value & VIRTIO_STATUS_SUSPEND) != 0) {
         suspend(mmio);
     }
 }

@@ -253,6 +253,9 @@ static void test_suspend_and_resume(void **state)
         expect_used(driver, round, 8);
         assert_int_equal(driver->wire.edges, edges + 1);
         set_reg(driver, 0x064, 1);
+        /* Any other write of the status does not suspend. */
+        set_reg(driver, 0x070, 15);
+        assert_int_equal(reg(driver, 0x070), 15);
     }
     set_reg(driver, 0x070, 15 | 16);
     set_reg(driver, 0x070, 0);
@@ -630,6 +633,30 @@ static void test_legacy(void **state)
     assert_int_equal(machine->rng.transport.counters.breaches, 0);
 }
 
+/* L-4: the used ring begins at the next multiple of QueueAlign, however small that is. */
+static void test_legacy_alignment(void **state)
+{
+    struct machine *machine = *state;
+    struct driver *driver = &machine->driver;
+
+    configure(machine, OPTIONAL, true);
+    for (uint32_t align = 4; align <= 1024; align *= 2) {
+        for (uint16_t size = 1; size <= 64; size *= 2) {
+            uint64_t areas[3];
+
+            legacy_areas(LOW_RAM, size, align, areas);
+            set_reg(driver, 0x028, PAGE);
+            set_reg(driver, 0x070, 0);
+            memset(ram(driver, LOW_RAM), 0, 0x3000);
+            set_reg(driver, 0x038, size);
+            set_reg(driver, 0x03c, align);
+            set_reg(driver, 0x040, LOW_RAM / PAGE);
+            legacy_request(driver, areas, size, 0);
+            legacy_request(driver, areas, size, 1);
+        }
+    }
+}
+
 /* L-7: a legacy driver may use its queue before DRIVER_OK. */
 static void test_legacy_before_driver_ok(void **state)
 {
@@ -759,6 +786,7 @@ int main(void)
         TEST(test_config_change_while_suspended),
         TEST(test_feature_matrix),
         TEST(test_legacy),
+        TEST(test_legacy_alignment),
         TEST(test_legacy_before_driver_ok),
         TEST(test_legacy_features),
         TEST(test_layouts_apart),

@@ -45,6 +45,7 @@ static uint32_t probe_config_read(void *device, uint32_t offset)
     uint32_t value = 0;
 
     assert_int_equal(offset % 4, 0);
+    assert_true(offset < 0x100);
     if (offset + 4 <= sizeof(probe->config)) {
         memcpy(&value, probe->config + offset, 4);
     }
@@ -626,6 +627,61 @@ static void test_reset(void **state)
     assert_int_equal(used_idx(driver), 1);
 }
 
+/* MM-5: all of the queues. */
+static void test_reset_of_all_queues(void **state)
+{
+    struct probe *probe = *state;
+    struct driver *driver = &probe->driver;
+
+    bring_up(driver, F_VERSION_1, 8);
+    set_reg(driver, 0x030, 1);
+    set_reg(driver, 0x038, 8);
+    set_queue_addresses(driver, BUFFER_AREA, BUFFER_AREA + 0x1000, BUFFER_AREA + 0x2000);
+    set_reg(driver, 0x044, 1);
+    assert_int_equal(reg(driver, 0x044), 1);
+    set_reg(driver, 0x070, 0);
+    for (uint32_t i = 0; i < QUEUES; i++) {
+        set_reg(driver, 0x030, i);
+        assert_int_equal(reg(driver, 0x044), 0);
+    }
+}
+
+/* A configuration change that waited for DRIVER_OK is forgotten with the reset. */
+static void test_reset_forgets_news(void **state)
+{
+    struct probe *probe = *state;
+    struct driver *driver = &probe->driver;
+
+    assert_int_equal(negotiate(driver, F_VERSION_1), 11);
+    virtio_mmio_config_changed(&probe->mmio);
+    assert_int_equal(reg(driver, 0x060), 0);
+    bring_up(driver, F_VERSION_1, 8);
+    assert_int_equal(reg(driver, 0x060), 0);
+    assert_int_equal(driver->wire.edges, 0);
+}
+
+/* L-8, FB-4: a device type's own bits are 0 to 23; of the reserved ones few are legacy. */
+static void test_legacy_offer(void **state)
+{
+    struct probe *probe = *state;
+    const struct virtio_mmio_setup setup = {
+        .device_id = 4,
+        .features = UINT64_MAX,
+        .legacy = true,
+        .operations = &probe_operations,
+        .device = probe,
+        .queues = probe->queues,
+        .queue_count = QUEUES,
+        .irq = probe->driver.irq,
+        .page = probe->page,
+    };
+
+    virtio_mmio_init(&probe->mmio, &setup);
+    assert_int_equal(reg(&probe->driver, 0x010), 0x38ffffff);
+    set_reg(&probe->driver, 0x014, 1);
+    assert_int_equal(reg(&probe->driver, 0x010), 0);
+}
+
 /* DS-2, DS-3: the bit, and the configuration change as soon as DRIVER_OK allows it. */
 static void test_needs_reset_before_driver_ok(void **state)
 {
@@ -675,6 +731,9 @@ int main(void)
         TEST(test_kicks),
         TEST(test_interrupts),
         TEST(test_reset),
+        TEST(test_reset_of_all_queues),
+        TEST(test_reset_forgets_news),
+        TEST(test_legacy_offer),
         TEST(test_needs_reset_before_driver_ok),
     };
 

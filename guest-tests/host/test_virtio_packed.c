@@ -144,10 +144,12 @@ static void test_write_flag(void **state)
     assert_true(take(ring));
     assert_int_equal(ring->chain.readable, 1);
     complete(ring, 0);
+    assert_int_equal(peek16(&ring->driver, DESC_AREA + 14), D_AVAIL | D_USED);
     expect_used(ring, 1, 0);
     packed_add_buffer(&ring->packed, 2, BUFFER_AREA, 8);
     assert_true(take(ring));
     complete(ring, 1);
+    assert_int_equal(peek16(&ring->driver, DESC_AREA + 30), D_AVAIL | D_USED | D_WRITE);
     expect_used(ring, 2, 1);
 }
 

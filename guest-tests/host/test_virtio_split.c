@@ -285,6 +285,7 @@ static void test_notification_flags(void **state)
     assert_true(take(ring));
     complete(ring, 8);
     assert_true(virtqueue_must_notify(&ring->queue));
+    assert_false(take(ring));
     assert_int_equal(peek16(&ring->driver, USED_AREA), 0);
     assert_int_equal(avail_event(&ring->driver), 0);
 }
@@ -719,6 +720,29 @@ static void test_notification_despite_breach(void **state)
     assert_string_equal(ring->queue.breach, beyond);
 }
 
+/* A queue that is started again owes no notification of its former life. */
+static void test_restart(void **state)
+{
+    struct ring *ring = *state;
+
+    start(ring, F_VERSION_1 | F_EVENT_IDX);
+    for (uint16_t i = 0; i < 3; i++) {
+        add_buffer(&ring->driver, i, BUFFER_AREA, 8);
+        assert_true(take(ring));
+        complete(ring, 8);
+    }
+    assert_true(virtqueue_must_notify(&ring->queue));
+    memset(ram(&ring->driver, DESC_AREA), 0, 0x3000);
+    ring->driver.avail_idx = 0;
+    start(ring, F_VERSION_1 | F_EVENT_IDX);
+    assert_false(virtqueue_must_notify(&ring->queue));
+    set_used_event(&ring->driver, 5);
+    add_buffer(&ring->driver, 0, BUFFER_AREA, 8);
+    assert_true(take(ring));
+    complete(ring, 8);
+    assert_false(virtqueue_must_notify(&ring->queue));
+}
+
 static void test_not_ready(void **state)
 {
     struct ring *ring = *state;
@@ -853,6 +877,7 @@ int main(void)
         TEST(test_hostile_chains),
         TEST(test_chain_of_4_gib),
         TEST(test_notification_despite_breach),
+        TEST(test_restart),
         TEST(test_not_ready),
         TEST(test_no_lost_notification),
     };
