@@ -46,8 +46,9 @@ static bool add_region(struct guest *guest, uint64_t gpa, uint64_t size)
     if (memory == NULL) {
         log_line("guest \"%s\": memory = %luM: the machine has no free piece of %lu MiB",
                  guest->config->name, guest->config->memory >> 20, size >> 20);
-        log_line("  to mend it: lower memory =, or give the machine more; a guest's memory must lie "
-                 "in one piece");
+        log_line(
+            "  to mend it: lower memory =, or give the machine more; a guest's memory must lie "
+            "in one piece");
         return false;
     }
     return guest_memory_add(&guest->vm.memory, gpa, size, memory);
