@@ -37,6 +37,7 @@ static void probe_reset(void *device)
     struct probe *probe = device;
 
     probe->resets++;
+    probe->config[7]++; /* which the register page must show */
 }
 
 static uint32_t probe_config_read(void *device, uint32_t offset)
@@ -646,6 +647,55 @@ static void test_reset_of_all_queues(void **state)
     }
 }
 
+/* What holds for one queue holds for the others: made ready early, announced early. */
+static void test_second_queue(void **state)
+{
+    struct probe *probe = *state;
+    struct driver *driver = &probe->driver;
+
+    set_reg(driver, 0x070, 1 | 2);
+    set_reg(driver, 0x030, 1);
+    set_reg(driver, 0x038, 8);
+    set_queue_addresses(driver, BUFFER_AREA, BUFFER_AREA + 0x1000, BUFFER_AREA + 0x2000);
+    set_reg(driver, 0x044, 1);
+    set_reg(driver, 0x024, 1);
+    set_reg(driver, 0x020, 1);
+    set_reg(driver, 0x070, 1 | 2 | 8);
+    assert_true(probe->queues[1].features == F_VERSION_1);
+    set_up_queue(driver, 8);
+    set_reg(driver, 0x070, 15);
+    assert_int_equal(probe->notified[0], 1);
+    assert_int_equal(probe->notified[1], 1);
+    set_reg(driver, 0x050, 1);
+    assert_int_equal(probe->notified[0], 1);
+    assert_int_equal(probe->notified[1], 2);
+}
+
+/* A reset brings the selectors back and forgets features of words beyond. */
+static void test_reset_of_selectors(void **state)
+{
+    struct probe *probe = *state;
+    struct driver *driver = &probe->driver;
+
+    set_reg(driver, 0x030, 1);
+    set_reg(driver, 0x024, 2);
+    set_reg(driver, 0x020, 1);
+    set_reg(driver, 0x070, 0);
+    assert_int_equal(reg(driver, 0x034), 64);
+    /* DriverFeaturesSel is 0 again, and what word 2 was asked for is forgotten. */
+    set_reg(driver, 0x020, (uint32_t)F_EVENT_IDX);
+    set_reg(driver, 0x024, 1);
+    set_reg(driver, 0x020, 1);
+    set_reg(driver, 0x070, 1 | 2 | 8);
+    assert_int_equal(reg(driver, 0x070), 11);
+    assert_true(probe->mmio.driver_features == (F_VERSION_1 | F_EVENT_IDX));
+    set_reg(driver, 0x070, 0);
+    set_reg(driver, 0x024, 1);
+    set_reg(driver, 0x020, 1);
+    set_reg(driver, 0x070, 1 | 2 | 8);
+    assert_true(probe->mmio.driver_features == F_VERSION_1);
+}
+
 /* A configuration change that waited for DRIVER_OK is forgotten with the reset. */
 static void test_reset_forgets_news(void **state)
 {
@@ -732,6 +782,8 @@ int main(void)
         TEST(test_interrupts),
         TEST(test_reset),
         TEST(test_reset_of_all_queues),
+        TEST(test_second_queue),
+        TEST(test_reset_of_selectors),
         TEST(test_reset_forgets_news),
         TEST(test_legacy_offer),
         TEST(test_needs_reset_before_driver_ok),

@@ -151,6 +151,18 @@ static void test_write_flag(void **state)
     complete(ring, 1);
     assert_int_equal(peek16(&ring->driver, DESC_AREA + 30), D_AVAIL | D_USED | D_WRITE);
     expect_used(ring, 2, 1);
+    for (uint16_t i = 2; i < SIZE; i++) {
+        packed_add_buffer(&ring->packed, i, BUFFER_AREA, 8);
+        assert_true(take(ring));
+        complete(ring, 8);
+        expect_used(ring, i, 8);
+    }
+    /* And on the next lap, with the other wrap counter: no other flag either. */
+    packed_add(&ring->packed, 1, &readable, 1);
+    assert_true(take(ring));
+    complete(ring, 0);
+    assert_int_equal(peek16(&ring->driver, DESC_AREA + 14), 0);
+    expect_used(ring, 1, 0);
 }
 
 /* MF-1, PS-1: elements in the order of the list; one used descriptor for it; the ID is the last's.
