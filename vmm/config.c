@@ -151,18 +151,6 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
-static struct config_span trim(struct config_span span)
-{
-    while (span.length > 0 && is_blank(span.text[0])) {
-        span.text++;
-        span.length--;
-    }
-    while (span.length > 0 && is_blank(span.text[span.length - 1])) {
-        span.length--;
-    }
-    return span;
-}
-
 /* The part before the first `separator`, or all; *rest is what follows it. A tab is a blank, too.
  */
 static struct config_span split(struct config_span span, char separator, struct config_span *rest)
@@ -295,11 +283,12 @@ static void parse_header(struct parser *parser, struct config_span line)
         mistake(parser, parser->line, "\"%.*s%s\": expected ] at the end of the line", SHOWN(line));
         return;
     }
-    struct config_span inside = trim((struct config_span){line.text + 1, line.length - 2});
+    struct config_span inside =
+        config_span_trim((struct config_span){line.text + 1, line.length - 2});
     struct config_span name;
     struct config_span word = split(inside, ' ', &name);
 
-    name = trim(name);
+    name = config_span_trim(name);
     if (config_span_is(word, "guest")) {
         begin_guest(parser, name);
     } else if (config_span_is(word, "host")) {
@@ -399,7 +388,7 @@ static void set_key(struct parser *parser, size_t index, struct config_span valu
 static void parse_setting(struct parser *parser, struct config_span line)
 {
     struct config_span value;
-    struct config_span name = trim(split(line, '=', &value));
+    struct config_span name = config_span_trim(split(line, '=', &value));
 
     if (name.length == line.length || name.length == 0) {
         mistake(parser, parser->line, "\"%.*s%s\": expected key = value", SHOWN(line));
@@ -415,7 +404,7 @@ static void parse_setting(struct parser *parser, struct config_span line)
     }
     for (size_t i = 0; i < ARRAY_LENGTH(keys); i++) {
         if (strcmp(keys[i].section, parser->section) == 0 && config_span_is(name, keys[i].name)) {
-            set_key(parser, i, trim(value));
+            set_key(parser, i, config_span_trim(value));
             return;
         }
     }
@@ -440,7 +429,7 @@ static void parse_line(struct parser *parser, struct config_span line)
     if (line.length > 0 && line.text[line.length - 1] == '\r') {
         line.length--;
     }
-    line = trim(line);
+    line = config_span_trim(line);
     if (!is_plain(parser, line) || line.length == 0 || line.text[0] == '#' || line.text[0] == ';') {
         return;
     }

@@ -10,6 +10,23 @@ bool config_span_is(struct config_span span, const char *word)
     return strlen(word) == span.length && memcmp(span.text, word, span.length) == 0;
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+struct config_span config_span_trim(struct config_span span)
+{
+    while (span.length > 0 && is_blank(span.text[0])) {
+        span.text++;
+        span.length--;
+    }
+    while (span.length > 0 && is_blank(span.text[span.length - 1])) {
+        span.length--;
+    }
+    return span;
+}
+
 static uint64_t unit_of(char letter)
 {
     switch (letter) {
@@ -168,19 +185,6 @@ static bool parse_choice_value(const struct config_key *key, struct config_span 
     return false;
 }
 
-static struct config_span without_blanks(struct config_span span)
-{
-    while (span.length > 0 && (span.text[0] == ' ' || span.text[0] == '\t')) {
-        span.text++;
-        span.length--;
-    }
-    while (span.length > 0 &&
-           (span.text[span.length - 1] == ' ' || span.text[span.length - 1] == '\t')) {
-        span.length--;
-    }
-    return span;
-}
-
 /* The bit of the word before the first comma, which is taken off; 0 if there is no such word. */
 static uint64_t next_bit(const struct config_key *key, struct config_span *list)
 {
@@ -192,7 +196,7 @@ static uint64_t next_bit(const struct config_key *key, struct config_span *list)
     size_t taken = word.length < list->length ? word.length + 1 : word.length;
 
     *list = (struct config_span){list->text + taken, list->length - taken};
-    word = without_blanks(word);
+    word = config_span_trim(word);
     for (unsigned i = 0; key->choices[i] != NULL; i++) {
         if (config_span_is(word, key->choices[i])) {
             return 1ULL << i;

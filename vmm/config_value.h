@@ -16,6 +16,9 @@ struct config_span {
 /* Whether a piece is this word. */
 bool config_span_is(struct config_span span, const char *word);
 
+/* A piece without the spaces and tabs around it. */
+struct config_span config_span_trim(struct config_span span);
+
 /*
  * Parses a key's value into its field of `section`, the struct config_host or config_guest that it
  * is for. False, with nothing stored and a phrase such as "expected a size such as 256M" in
