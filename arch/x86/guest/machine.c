@@ -43,8 +43,13 @@ void machine_unlock(struct vm *vm)
         soon = planned < soon ? planned : soon;
         poll = soon < poll ? soon : poll;
     }
+    bool earlier = poll < arch->poll_time;
+
     __atomic_store_n(&arch->poll_time, poll, __ATOMIC_RELAXED);
     spin_lock_release(&arch->lock);
+    if (earlier) {
+        host_kick(vm->vcpus[0].cpu); /* whose vCPU polls, and may be asleep until later */
+    }
 }
 
 uint64_t machine_poll_time(const struct vm *vm)
