@@ -495,7 +495,6 @@ static void start_legacy_queue(struct virtio_mmio *mmio, struct virtqueue *queue
 
     queue->legacy_page = page;
     if (!is_power_of_two(alignment) || !is_power_of_two(mmio->guest_page_size)) {
-        queue->ready = true;
         virtqueue_break(queue, "queue alignment or page size no power of two");
         virtio_mmio_queue_done(mmio, queue);
         return;

@@ -99,14 +99,16 @@ void virtio_mmio_init(struct virtio_mmio *mmio, const struct virtio_mmio_setup *
 uint32_t virtio_mmio_register(const struct virtio_mmio *mmio, uint32_t offset);
 
 /*
- * Whether the device may touch its queues: DRIVER_OK is set, and neither has the driver given up
+ * Whether the device may touch its queues: DRIVER_OK is set, which it is not before the driver is
+ * ready nor while suspended (a legacy driver need not set it), and neither has the driver given up
  * nor does the device wait for a reset (virtio 1.3, 2.1.2 and 2.4.1).
  */
 bool virtio_mmio_running(const struct virtio_mmio *mmio);
 
 /*
  * To be called after each spell of work on a queue of a device in operation: sends the used-buffer
- * notification if the driver wants one, and DEVICE_NEEDS_RESET if the queue broke.
+ * notification if the driver wants one, and DEVICE_NEEDS_RESET if the queue broke; and ends a
+ * suspension that waited for the last buffer in flight.
  */
 void virtio_mmio_queue_done(struct virtio_mmio *mmio, struct virtqueue *queue);
 

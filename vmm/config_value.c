@@ -212,9 +212,9 @@ static bool parse_set_value(const struct config_key *key, struct config_span val
     uint64_t bit = 1;
 
     while (value.length > 0 && bit != 0) {
-        bool more = value.text[value.length - 1] == ',';
+        bool ends_in_comma = value.text[value.length - 1] == ',';
 
-        bit = more ? 0 : next_bit(key, &value);
+        bit = ends_in_comma ? 0 : next_bit(key, &value);
         set |= bit;
     }
     if (bit != 0) {

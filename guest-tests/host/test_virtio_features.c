@@ -720,6 +720,12 @@ static void test_layouts_apart(void **state)
     set_reg(driver, 0x0c0, 1);
     assert_int_equal(machine->rng.queue.size, 8);
     assert_int_equal(reg(driver, 0x040), LOW_RAM / PAGE);
+    for (unsigned i = 0; i < sizeof(modern) / sizeof(modern[0]); i++) {
+        assert_int_equal(reg(driver, modern[i]), 0);
+    }
+    set_reg(driver, 0x030, 1);
+    assert_int_equal(reg(driver, 0x040), 0);
+    set_reg(driver, 0x030, 0);
 
     configure(machine, OPTIONAL, false);
     set_reg(driver, 0x028, PAGE);

@@ -442,6 +442,10 @@ static void test_register_page(void **state)
     assert_true(bus_write(&driver->bus, REGISTERS + 0x102, 2, 0x9876));
     assert_int_equal(driver->page[0x100 / 4], 0x98760000);
     expect_page(driver);
+    probe->config[4] = 0x5a;
+    virtio_mmio_config_changed(&probe->mmio);
+    assert_int_equal(driver->page[0x104 / 4] & 0xff, 0x5a);
+    expect_page(driver);
     set_reg(driver, 0x070, 0);
     assert_int_equal(driver->page[0x044 / 4], 0);
     assert_int_equal(driver->page[0x070 / 4], 0);
