@@ -154,9 +154,11 @@ system: packages ## Boot every scenario in the emulators (SYSTEM_ACCELS=bochs,tc
 	+$(Q)$(MAKE) --no-print-directory $(EFI) guest $(BUILD)/guest/probe.efi
 	$(Q)$(PYTHON) -m pytest -q guest-tests/system --accel $(SYSTEM_ACCELS)
 
+# A make of its own, with jobs of its own: test-summary is no make and hands none on.
+MAKE_AFRESH := env MAKEFLAGS= MAKELEVEL=0 $(MAKE) --no-print-directory
 TEST_COMMANDS = $(foreach test,$(HOST_TESTS),'$(test)') \
-	'$(MAKE) --no-print-directory format-check' '$(MAKE) --no-print-directory tidy' \
-	'tools/check-conformance' '$(MAKE) --no-print-directory fuzz SECONDS=20' \
+	'$(MAKE_AFRESH) format-check' '$(MAKE_AFRESH) tidy' 'tools/check-conformance' \
+	'$(MAKE_AFRESH) fuzz SECONDS=20' \
 	'$(PYTHON) -m pytest -v guest-tests/system --accel $(SYSTEM_ACCELS)'
 
 test: packages ## Everything, as CI runs it

@@ -8,13 +8,14 @@ FUZZ_CORPUS := guest-tests/fuzz/corpus
 $(BUILD)/fuzz/fuzz_virtio: guest-tests/fuzz/fuzz_virtio.c $(FUZZ_SOURCES) \
 		$(wildcard virtio/*.h devices/rng/*.h vmm/*.h)
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(FUZZ_CFLAGS) -o $@ $(filter %.c,$^)
+	@echo "FUZZ    $@"
+	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -o $@ $(filter %.c,$^)
 
 # What is found goes to build/fuzz/new; the corpus in the source tree is only read.
 .PHONY: fuzz
-fuzz: $(BUILD)/fuzz/fuzz_virtio ## search for driver behaviour that breaks the entropy device
+fuzz: $(BUILD)/fuzz/fuzz_virtio ## Search for driver behaviour that breaks the entropy device
 	@mkdir -p $(BUILD)/fuzz/new
-	$< -max_total_time=$(SECONDS) -max_len=4096 -print_final_stats=1 -verbosity=0 \
+	$(Q)$< -max_total_time=$(SECONDS) -max_len=4096 -print_final_stats=1 -verbosity=0 \
 		-artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/new $(FUZZ_CORPUS) \
 		> $(BUILD)/fuzz/log 2>&1 || { tail -n 40 $(BUILD)/fuzz/log; exit 1; }
 	@awk '/number_of_executed_units/ {print "fuzz: " $$2 " executions, nothing found"}' \

@@ -55,10 +55,18 @@ SCENARIOS = {
     "reboot": Scenario(linux("reboot")),
     "input": Scenario(linux("input"), reply=("type a line", "hello guest\r")),
     "demo": Scenario(demo),
+    # The device as older and newer drivers know it.
+    "legacy": Scenario(lambda: linux("check", f"seedvisor.date={int(time.time())}",
+                                     virtio="legacy")),
+    "all-features": Scenario(lambda: linux(
+        "check", f"seedvisor.date={int(time.time())}", **{
+            "rng.page": "trapped",
+            "virtio.features": "indirect, event_idx, packed, in_order, notification_data, "
+                               "ring_reset, suspend"})),
     # Several CPUs. Bochs interleaves them instruction by instruction, which takes its time.
-    "smp": Scenario(linux("check", "seedvisor.date={:.0f}".format(time.time()), vcpus=2), cpus=2),
+    "smp": Scenario(lambda: linux("check", f"seedvisor.date={int(time.time())}", vcpus=2), cpus=2),
     "two-guests": Scenario(
-        two_guests("check", "crash=triple", f"seedvisor.date={time.time():.0f} reboot=t"),
+        lambda: two_guests("check", "crash=triple", f"seedvisor.date={int(time.time())} reboot=t"),
         memory=768, cpus=2),
     "too-many-vcpus": Scenario(linux("poweroff", vcpus=3), files=(), cpus=2),
     # Guests that fail.

@@ -58,6 +58,18 @@ def test_demonstration(outcome):
     outcome.must_end(0)
 
 
+@pytest.mark.scenario("legacy")
+def test_legacy_device_serves_the_stock_driver(outcome):
+    outcome.must_say(r"^seedvisor-guest: check: \d+ ok, 0 not ok$")
+    outcome.must_end(0)
+
+
+@pytest.mark.scenario("all-features")
+def test_packed_ring_and_all_features_serve_the_stock_driver(outcome):
+    outcome.must_say(r"^seedvisor-guest: check: \d+ ok, 0 not ok$")
+    outcome.must_end(0)
+
+
 @pytest.mark.scenario("smp")
 def test_guest_with_two_vcpus_finds_nothing_amiss(outcome):
     outcome.must_say(r"^seedvisor-guest: check: \d+ ok, 0 not ok$")
