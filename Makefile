@@ -163,7 +163,7 @@ TEST_COMMANDS = $(foreach test,$(HOST_TESTS),'$(test)') \
 
 test: packages ## Everything, as CI runs it
 	+$(Q)$(MAKE) --no-print-directory $(EFI) guest $(BUILD)/guest/probe.efi $(HOST_TESTS)
-	+$(Q)SEEDVISOR_TEST_KERNEL=$(BUILD)/guest/vmlinuz tools/test-summary $(TEST_COMMANDS)
+	$(Q)SEEDVISOR_TEST_KERNEL=$(BUILD)/guest/vmlinuz tools/test-summary $(TEST_COMMANDS)
 
 ## Coverage of the host tests.
 COVERAGE := $(BUILD)/coverage
