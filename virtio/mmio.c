@@ -171,6 +171,13 @@ static void publish_registers(const struct virtio_mmio *mmio)
     }
 }
 
+/* The two that a device in operation changes: once per request, so not with all the others. */
+static void publish_events(const struct virtio_mmio *mmio)
+{
+    publish(mmio, INTERRUPT_STATUS, INTERRUPT_STATUS + 4U);
+    publish(mmio, STATUS, STATUS + 4U);
+}
+
 /*
  * 4.2.2.1: InterruptStatus shows the event before the driver can be told, and the line is up while
  * any bit is. An event that comes while it is up drops it for a moment: an edge-triggered input
@@ -181,7 +188,7 @@ static void signal_event(struct virtio_mmio *mmio, uint32_t event)
     bool up = mmio->interrupt_status != 0;
 
     mmio->interrupt_status |= event;
-    publish_registers(mmio);
+    publish_events(mmio);
     if (up) {
         irq_line_set(&mmio->irq, false);
     }
@@ -594,7 +601,11 @@ static void mmio_write(void *device, uint64_t offset, unsigned size, uint64_t va
         if (size == 4 && offset % 4 == 0) {
             write_register(mmio, (uint32_t)offset, (uint32_t)value);
             finish_suspend(mmio);
-            publish_registers(mmio);
+            if (offset == QUEUE_NOTIFY || offset == INTERRUPT_ACK) {
+                publish_events(mmio);
+            } else {
+                publish_registers(mmio);
+            }
         }
     } else if (offset + size <= VIRTIO_MMIO_SIZE && mmio->operations->config_write != NULL &&
                (mmio->status & VIRTIO_STATUS_SUSPEND) == 0) {
