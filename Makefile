@@ -114,7 +114,7 @@ $(BUILD)/host/test_%: $(BUILD)/host/guest-tests/host/test_%.c.o \
 .PRECIOUS: $(BUILD)/host/%.c.o
 
 ## Style and static analysis, of all C there is.
-C_FILES := $(sort $(shell git ls-files '*.c' '*.h' 2>/dev/null))
+C_FILES := $(sort $(shell find arch devices guest-tests vmm virtio -name '*.[ch]'))
 TIDY_HV := $(patsubst %,$(BUILD)/tidy/%.ok,$(PURE_SOURCES) $(MACHINE_SOURCES))
 TIDY_HOST := $(patsubst %,$(BUILD)/tidy/%.ok,$(wildcard guest-tests/host/*.c))
 
