@@ -1,6 +1,8 @@
 /* MMIO instruction decoder: prefixes, opcode table, ModRM. Sections are of the SDM, Vol. 2A. */
 #include "arch/x86/guest/decode.h"
 
+#include "vmm/access_size.h"
+
 #define ARRAY_LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 enum prefix {
@@ -203,7 +205,7 @@ static bool take_modrm(struct cursor *cursor, uint8_t *reg)
 
 static uint64_t truncate(uint64_t value, unsigned size)
 {
-    return size == 8 ? value : value & ((1ULL << (8 * size)) - 1);
+    return value & access_mask(size);
 }
 
 static uint64_t extend(uint64_t value, unsigned size)
@@ -302,7 +304,7 @@ uint64_t mmio_read_result(const struct mmio_instruction *instruction, uint64_t r
     if (size >= 4) {
         return truncate(result, size);
     }
-    uint64_t kept = register_value & ~(truncate(UINT64_MAX, size) << shift);
+    uint64_t kept = register_value & ~(access_mask(size) << shift);
 
     return kept | truncate(result, size) << shift;
 }

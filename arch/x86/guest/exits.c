@@ -7,6 +7,7 @@
 #include "arch/x86/guest/machine.h"
 #include "arch/x86/guest/port.h"
 #include "arch/x86/guest/string_port.h"
+#include "vmm/access_size.h"
 #include "vmm/host.h"
 #include "vmm/panic.h"
 #include "vmm/vm.h"
@@ -22,12 +23,6 @@ static enum exit_action fault(struct vcpu *vcpu, unsigned vector)
     return ACTION_RESUME;
 }
 
-/* `size` low bytes set. */
-static uint64_t size_mask(unsigned size)
-{
-    return size >= 8 ? UINT64_MAX : (1ULL << 8 * size) - 1;
-}
-
 static enum exit_action handle_port(struct vcpu *vcpu, const struct exit_port *port)
 {
     struct vm *vm = vcpu->vm;
@@ -40,7 +35,7 @@ static enum exit_action handle_port(struct vcpu *vcpu, const struct exit_port *p
         port_write(vm, port->port, port->size, *rax);
     } else {
         /* A 32-bit result clears the upper half of RAX, smaller ones leave it (SDM 1, 3.4.1.1). */
-        uint64_t kept = port->size == 4 ? 0 : *rax & ~size_mask(port->size);
+        uint64_t kept = port->size == 4 ? 0 : *rax & ~access_mask(port->size);
 
         *rax = kept | port_read(vm, port->port, port->size);
     }
@@ -74,7 +69,7 @@ static uint64_t access_memory(struct vcpu *vcpu, uint64_t gpa,
         machine_count_unknown(&vm->arch->unknown_memory, gpa & ~0xfffULL);
     }
     machine_unlock(vm);
-    return value & size_mask(access->size);
+    return value & access_mask(access->size);
 }
 
 static enum exit_action handle_memory(struct vcpu *vcpu, const struct exit_memory *memory)

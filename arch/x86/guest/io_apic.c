@@ -3,6 +3,8 @@
 
 #include <stddef.h>
 
+#include "vmm/access_size.h"
+
 /* Offsets in the page. */
 #define IOREGSEL 0x00
 #define IOWIN    0x10
@@ -171,13 +173,12 @@ static void write_window(struct io_apic *io_apic, uint32_t value)
 static uint64_t io_apic_read(void *device, uint64_t offset, unsigned size)
 {
     const struct io_apic *io_apic = device;
-    uint64_t ones = size < 4 ? (1ULL << 8 * size) - 1 : UINT32_MAX;
 
     switch (offset) {
     case IOREGSEL:
         return io_apic->select;
     case IOWIN:
-        return read_window(io_apic) & ones;
+        return read_window(io_apic) & access_mask(size);
     default:
         return 0;
     }

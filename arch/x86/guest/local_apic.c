@@ -5,6 +5,7 @@
 
 #include "arch/x86/cpu/registers.h"
 #include "arch/x86/guest/layout.h"
+#include "vmm/access_size.h"
 
 #define VERSION       0x00050014U /* integrated, entries up to LVT 5 (SDM 11.4.8) */
 #define FIRST_VECTOR  16          /* those below are illegal (SDM 11.5.2) */
@@ -391,7 +392,7 @@ static void write_register(struct local_apic *apic, const struct apic_register *
 uint64_t local_apic_read(struct local_apic *apic, uint64_t offset, unsigned size, uint64_t now)
 {
     uint32_t byte = offset & 0xf;
-    uint64_t ones = size >= 8 ? UINT64_MAX : (1ULL << (8 * size)) - 1;
+    uint64_t ones = access_mask(size);
 
     if (!local_apic_in_xapic_mode(apic)) {
         return ones;

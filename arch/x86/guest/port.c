@@ -2,11 +2,7 @@
 #include "arch/x86/guest/port.h"
 
 #include "arch/x86/guest/machine.h"
-
-static uint64_t truncate(uint64_t value, unsigned size)
-{
-    return value & ((1ULL << 8 * size) - 1);
-}
+#include "vmm/access_size.h"
 
 uint64_t port_read(struct vm *vm, uint16_t port, unsigned size)
 {
@@ -18,7 +14,7 @@ uint64_t port_read(struct vm *vm, uint16_t port, unsigned size)
         machine_count_unknown(&arch->unknown_ports, port);
     }
     machine_unlock(vm);
-    return truncate(value, size);
+    return value & access_mask(size);
 }
 
 void port_write(struct vm *vm, uint16_t port, unsigned size, uint64_t value)
@@ -26,7 +22,7 @@ void port_write(struct vm *vm, uint16_t port, unsigned size, uint64_t value)
     struct arch_vm *arch = vm->arch;
 
     machine_lock(vm);
-    if (!bus_write(&vm->ports, port, size, truncate(value, size))) {
+    if (!bus_write(&vm->ports, port, size, value & access_mask(size))) {
         machine_count_unknown(&arch->unknown_ports, port);
     }
     machine_unlock(vm);
