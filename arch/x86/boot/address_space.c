@@ -102,7 +102,7 @@ bool address_space_build(struct page_table *table, const struct host *host, stru
 
 void address_space_load(const struct page_table *table)
 {
-    struct cpuid_result features = cpuid(7, 0);
+    struct cpuid_registers features = cpuid(7, 0);
     uint64_t cr4 = CR4_PAE | CR4_MCE | CR4_PGE | CR4_OSFXSR;
 
     if ((features.ebx & CPUID_7_EBX_SMEP) != 0) {

@@ -32,13 +32,6 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system_table);
 
 extern uintptr_t __stack_chk_guard;
 
-static struct cpuid_registers host_cpuid(uint32_t leaf, uint32_t subleaf)
-{
-    struct cpuid_result result = cpuid(leaf, subleaf);
-
-    return (struct cpuid_registers){result.eax, result.ebx, result.ecx, result.edx};
-}
-
 static void report_config_error(void *context, const char *message)
 {
     (void)context;
@@ -152,7 +145,7 @@ static bool describe_machine(struct seedvisor *seedvisor)
     }
     seedvisor->clock = (struct wall_clock){
         .unix_seconds = firmware_time(), .ticks = read_tsc(), .frequency = host->tsc_frequency};
-    policy->host = host_cpuid;
+    policy->host = cpuid;
     policy->instructions = seedvisor->virtualization->guest_instructions();
     policy->tsc_frequency = host->tsc_frequency;
     if (cpuid(0, 0).eax >= 7 && (cpuid(7, 0).edx & 1U << 29) != 0) {

@@ -43,7 +43,7 @@ static void name_hypervisor_below(void)
             uint32_t words[3];
             char end;
         } name = {.end = '\0'};
-        struct cpuid_result leaf = cpuid(0x40000000, 0);
+        struct cpuid_registers leaf = cpuid(0x40000000, 0);
 
         name.words[0] = leaf.ebx;
         name.words[1] = leaf.ecx;

@@ -1,6 +1,5 @@
 /* With the firmware gone: CPUs started, guests made, run, and brought to their end. */
-#include <string.h>
-
+#include "vmm/run.h"
 #include "arch/x86/boot/address_space.h"
 #include "arch/x86/boot/cpus.h"
 #include "arch/x86/boot/seedvisor.h"
@@ -11,7 +10,6 @@
 #include "virtio/virtio.h"
 #include "vmm/host.h"
 #include "vmm/log.h"
-#include "vmm/run.h"
 
 /* Preparing a CPU may include loading a guest of many GiB. */
 #define PREPARE_SECONDS 60U

@@ -11,7 +11,7 @@
 uint64_t tsc_find_frequency(void)
 {
     if (cpuid(0, 0).eax >= LEAF_TSC) {
-        struct cpuid_result ratio = cpuid(LEAF_TSC, 0);
+        struct cpuid_registers ratio = cpuid(LEAF_TSC, 0);
 
         if (ratio.eax != 0 && ratio.ebx != 0 && ratio.ecx != 0) {
             uint64_t stated = (uint64_t)ratio.ecx * ratio.ebx / ratio.eax;

@@ -5,13 +5,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct cpuid_result {
-    uint32_t eax, ebx, ecx, edx;
-};
+#include "arch/x86/cpu/registers.h"
 
-static inline struct cpuid_result cpuid(uint32_t leaf, uint32_t subleaf)
+static inline struct cpuid_registers cpuid(uint32_t leaf, uint32_t subleaf)
 {
-    struct cpuid_result r;
+    struct cpuid_registers r;
 
     __asm__ volatile("cpuid"
                      : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
@@ -106,7 +104,7 @@ DEFINE_CONTROL_REGISTER(cr2)
 DEFINE_CONTROL_REGISTER(cr3)
 DEFINE_CONTROL_REGISTER(cr4)
 
-/* The memory operand of LGDT, LIDT, SGDT and SIDT. */
+/* The memory operand of LGDT, LIDT and SIDT. */
 struct descriptor_table {
     uint16_t limit;
     uint64_t base;
@@ -120,11 +118,6 @@ static inline void load_gdt(const struct descriptor_table *table)
 static inline void load_idt(const struct descriptor_table *table)
 {
     __asm__ volatile("lidt %0" : : "m"(*table));
-}
-
-static inline void store_gdt(struct descriptor_table *table)
-{
-    __asm__ volatile("sgdt %0" : "=m"(*table));
 }
 
 static inline void store_idt(struct descriptor_table *table)

@@ -2,6 +2,13 @@
 #ifndef ARCH_X86_CPU_REGISTERS_H
 #define ARCH_X86_CPU_REGISTERS_H
 
+#include <stdint.h>
+
+/* What CPUID answers with. */
+struct cpuid_registers {
+    uint32_t eax, ebx, ecx, edx;
+};
+
 /* SDM Vol. 3A, 2.5. */
 #define CR0_PE (1ULL << 0)
 #define CR0_MP (1ULL << 1)
@@ -55,7 +62,6 @@
 #define MSR_SPEC_CTRL          0x48U
 #define MSR_PRED_CMD           0x49U
 #define MSR_MICROCODE_REVISION 0x8bU
-#define MSR_MTRR_CAPABILITIES  0xfeU
 #define MSR_ARCH_CAPABILITIES  0x10aU
 #define MSR_SYSENTER_CS        0x174U
 #define MSR_SYSENTER_ESP       0x175U
@@ -94,7 +100,6 @@
 #define VECTOR_INVALID_OPCODE     6
 #define VECTOR_DOUBLE_FAULT       8
 #define VECTOR_GENERAL_PROTECTION 13
-#define VECTOR_PAGE_FAULT         14
 #define VECTOR_MACHINE_CHECK      18
 
 #endif

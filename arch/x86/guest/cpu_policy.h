@@ -5,9 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct cpuid_registers {
-    uint32_t eax, ebx, ecx, edx;
-};
+#include "arch/x86/cpu/registers.h"
 
 /* Executes CPUID on the machine, or plays a recorded machine in tests. */
 typedef struct cpuid_registers (*cpuid_reader)(uint32_t leaf, uint32_t subleaf);

@@ -14,9 +14,8 @@
 #define LAYOUT_ONE_MEGABYTE 0x00100000ULL
 
 /* Each virtio-mmio device has a page of its own, so that a page can be mapped for one device. */
-#define LAYOUT_VIRTIO_BASE   0xd0000000ULL
-#define LAYOUT_VIRTIO_STRIDE 0x1000ULL
-#define LAYOUT_VIRTIO_SIZE   0x200ULL
+#define LAYOUT_VIRTIO_BASE 0xd0000000ULL
+#define LAYOUT_VIRTIO_SIZE 0x200ULL
 
 #define LAYOUT_IO_APIC_BASE    0xfec00000ULL
 #define LAYOUT_LOCAL_APIC_BASE 0xfee00000ULL
@@ -28,7 +27,6 @@
 #define LAYOUT_KEYBOARD_PORT  0x64  /* only its reset command */
 #define LAYOUT_PCI_RESET_PORT 0xcf9 /* only reset */
 #define LAYOUT_POWER_PORT     0x600 /* ACPI sleep control, sleep status, reset */
-#define LAYOUT_POWER_PORTS    3
 #define LAYOUT_RESET_PORT     (LAYOUT_POWER_PORT + 2)
 
 /* What the guest writes there: SLP_TYP of soft-off (\_S5 in dsdt.asl), the FADT's RESET_VALUE. */
@@ -36,9 +34,8 @@
 #define LAYOUT_RESET_VALUE   0x01
 
 /* Global system interrupts = inputs of the one I/O APIC; all edge-triggered, active high. */
-#define LAYOUT_IO_APIC_PINS 24
-#define LAYOUT_UART_GSI     4
-#define LAYOUT_RTC_GSI      8
-#define LAYOUT_VIRTIO_GSI   16 /* of the first virtio device; the next ones follow */
+#define LAYOUT_UART_GSI   4
+#define LAYOUT_RTC_GSI    8
+#define LAYOUT_VIRTIO_GSI 16 /* of the first virtio device; the next ones follow */
 
 #endif

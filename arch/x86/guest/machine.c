@@ -162,7 +162,7 @@ static bool add_devices(struct vm *vm, const struct machine_setup *setup, struct
                 &arch->io_apic) &&
         bus_add(&vm->ports, LAYOUT_UART_PORT, UART_PORTS, &uart_bus_operations, &arch->uart) &&
         bus_add(&vm->ports, LAYOUT_RTC_PORT, RTC_PORTS, &rtc_bus_operations, &arch->rtc) &&
-        bus_add(&vm->ports, LAYOUT_POWER_PORT, LAYOUT_POWER_PORTS, &power_acpi_operations,
+        bus_add(&vm->ports, LAYOUT_POWER_PORT, POWER_ACPI_PORTS, &power_acpi_operations,
                 &arch->power) &&
         bus_add(&vm->ports, LAYOUT_KEYBOARD_PORT, 1, &power_keyboard_operations, &arch->power) &&
         bus_add(&vm->ports, LAYOUT_PCI_RESET_PORT, 1, &power_pci_operations, &arch->power);

@@ -35,7 +35,7 @@ static bool unannounced_in_tcg(void)
     if ((cpuid(1, 0).ecx & needed) != needed) {
         return false;
     }
-    struct cpuid_result signature = cpuid(0x40000000, 0);
+    struct cpuid_registers signature = cpuid(0x40000000, 0);
 
     return signature.ebx == TCG_SIGNATURE_EBX && signature.ecx == TCG_SIGNATURE_ECX &&
            signature.edx == TCG_SIGNATURE_EDX;

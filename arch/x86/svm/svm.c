@@ -39,9 +39,9 @@ static struct page_table_format nested_format = {
     .table = NESTED_PRESENT | NESTED_WRITE | NESTED_USER,
 };
 
-static struct cpuid_result extended_cpuid(uint32_t leaf)
+static struct cpuid_registers extended_cpuid(uint32_t leaf)
 {
-    struct cpuid_result none = {0};
+    struct cpuid_registers none = {0};
 
     return leaf <= cpuid(LEAF_EXTENDED, 0).eax ? cpuid(leaf, 0) : none;
 }
@@ -61,7 +61,7 @@ static void svm_requirements(requirement_report report, void *context)
     if (!svm) {
         return;
     }
-    struct cpuid_result features = extended_cpuid(LEAF_SVM);
+    struct cpuid_registers features = extended_cpuid(LEAF_SVM);
     uint64_t locked_off = VM_CR_LOCK | VM_CR_DISABLED;
 
     abilities = (struct svm_abilities){

@@ -3,7 +3,8 @@
 
 #include <stddef.h>
 
-#define MSR_VMX_BASIC_INDEX    0x480U
+#include "arch/x86/cpu/registers.h"
+
 #define BASIC_TRUE_CONTROLS    (1ULL << 55)
 #define BASIC_MEMORY_TYPE_MASK (15ULL << 50)
 #define BASIC_MEMORY_TYPE_WB   (6ULL << 50)
@@ -121,7 +122,7 @@ bool vmx_controls_find(msr_reader read, struct vmx_controls *controls, requireme
 {
     const uint32_t virtual_apic =
         SECONDARY_X2APIC | SECONDARY_APIC_REGISTERS | SECONDARY_INTERRUPT_DELIVERY;
-    uint64_t basic = read(MSR_VMX_BASIC_INDEX);
+    uint64_t basic = read(MSR_VMX_BASIC);
     bool has_true = (basic & BASIC_TRUE_CONTROLS) != 0;
     bool complete = (basic & BASIC_MEMORY_TYPE_MASK) == BASIC_MEMORY_TYPE_WB;
     uint64_t capabilities[CONTROL_FIELDS];

@@ -37,6 +37,10 @@
  * (CVE-2015-8104, CVE-2015-5307), and #MC is the machine's, not the guest's. */
 #define EXCEPTIONS_WATCHED (1U << VECTOR_DEBUG | 1U << 17 | 1U << VECTOR_MACHINE_CHECK)
 
+/* The VMCS has these two behind the six that enum segment_name has. */
+#define SEGMENT_LDTR (SEGMENT_GS + 1U)
+#define SEGMENT_TR   (SEGMENT_GS + 2U)
+
 bool vmx_enter(uint64_t *general, bool launched);
 extern const uint8_t vmx_exit_point[];
 
@@ -313,8 +317,8 @@ static void write_initial_segments(const struct initial_state *state)
             write_segment(i, state->data_selector, 0, state->limit, state->data_rights);
         }
     }
-    write_segment(6, 0, 0, 0, unusable); /* LDTR */
-    write_segment(7, 0, 0, 0x67, busy_task);
+    write_segment(SEGMENT_LDTR, 0, 0, 0, unusable);
+    write_segment(SEGMENT_TR, 0, 0, 0x67, busy_task);
     vmcs_write(VMCS_GUEST_GDTR_BASE, 0);
     vmcs_write(VMCS_GUEST_GDTR_LIMIT, 0xffff);
     vmcs_write(VMCS_GUEST_IDTR_BASE, 0);
