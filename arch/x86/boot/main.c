@@ -87,12 +87,17 @@ static bool find_cpus(struct seedvisor *seedvisor)
     return true;
 }
 
+static void report_no_memory(void)
+{
+    log_line("the machine has too little memory for the hypervisor itself");
+}
+
 static struct seedvisor *prepare(void)
 {
     struct seedvisor *seedvisor = firmware_allocate(sizeof(*seedvisor), PAGE_SIZE);
 
     if (seedvisor == NULL) {
-        log_line("the machine has too little memory for the hypervisor itself");
+        report_no_memory();
         return NULL;
     }
     memset(seedvisor, 0, sizeof(*seedvisor));
@@ -115,7 +120,7 @@ static struct seedvisor *prepare(void)
     void *memory = firmware_allocate_below(arena_size, FOUR_GIGABYTES);
 
     if (memory == NULL || (seedvisor->host.cpu_count > 1 && !cpus_prepare())) {
-        log_line("the machine has too little memory for the hypervisor itself");
+        report_no_memory();
         return NULL;
     }
     arena_init(&seedvisor->arena, memory, arena_size & ~(PAGE_SIZE - 1));
@@ -136,10 +141,12 @@ static bool describe_machine(struct seedvisor *seedvisor)
     host->entropy = &seedvisor->entropy;
     host->cpus = arena_allocate(&seedvisor->arena, host->cpu_count * sizeof(*host->cpus), 64);
     if (host->cpus == NULL) {
+        report_no_memory();
         return false;
     }
     for (unsigned i = 0; i < host->cpu_count; i++) {
         if (!cpu_init(&host->cpus[i], i, seedvisor->apic_ids[i], &seedvisor->arena)) {
+            report_no_memory();
             return false;
         }
     }
@@ -153,6 +160,7 @@ static bool describe_machine(struct seedvisor *seedvisor)
     }
     cpu_policy_init(policy);
     if (!address_space_build(&seedvisor->page_table, host, &seedvisor->arena)) {
+        report_no_memory();
         return false;
     }
     if (host->cpu_count > 1) {
