@@ -39,11 +39,11 @@ static bool move_some(void)
         console.tail = console.head;
         return true;
     }
-    if (!host_uart_ready()) {
+    if (!host_uart_ready(&host_uart_com1)) {
         return false;
     }
     for (unsigned i = 0; i < HOST_UART_FIFO && console.tail != console.head; i++) {
-        host_uart_write(console.buffer[console.tail++ % BUFFER_SIZE]);
+        host_uart_write(&host_uart_com1, console.buffer[console.tail++ % BUFFER_SIZE]);
     }
     return true;
 }
@@ -52,7 +52,7 @@ void console_init(void (*firmware)(const char *text, size_t length), bool serial
 {
     console.firmware = firmware;
     console.serial_too = serial_too;
-    console.serial = host_uart_init();
+    console.serial = host_uart_init(&host_uart_com1);
 }
 
 void console_leave_firmware(void)
@@ -109,11 +109,11 @@ void console_flush(void)
     }
     release();
     if (console.serial) {
-        host_uart_drain();
+        host_uart_drain(&host_uart_com1);
     }
 }
 
 bool console_read(uint8_t *byte)
 {
-    return console.serial && host_uart_read(byte);
+    return console.serial && host_uart_read(&host_uart_com1, byte);
 }

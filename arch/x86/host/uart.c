@@ -1,16 +1,16 @@
-/* The machine's first serial port, polled: a 16550A at 0x3f8. */
+/* The machine's serial ports, polled: 16550As at the PC's addresses. */
 #include "arch/x86/host/uart.h"
 
 #include "arch/x86/cpu/instructions.h"
 
-#define UART_BASE         0x3f8
-#define UART_DATA         (UART_BASE + 0)
-#define UART_INTERRUPT    (UART_BASE + 1)
-#define UART_FIFO_CONTROL (UART_BASE + 2)
-#define UART_LINE_CONTROL (UART_BASE + 3)
-#define UART_MODEM        (UART_BASE + 4)
-#define UART_LINE_STATUS  (UART_BASE + 5)
-#define UART_SCRATCH      (UART_BASE + 7)
+/* The ports of one, from its base on. */
+#define UART_DATA         0
+#define UART_INTERRUPT    1
+#define UART_FIFO_CONTROL 2
+#define UART_LINE_CONTROL 3
+#define UART_MODEM        4
+#define UART_LINE_STATUS  5
+#define UART_SCRATCH      7
 
 #define LINE_STATUS_RECEIVED 0x01
 #define LINE_STATUS_EMPTY    0x20 /* transmit FIFO */
@@ -19,45 +19,58 @@
 /* 16 bytes take 1.4 ms; a poll of a port takes about a microsecond on real hardware. */
 #define DRAIN_POLLS 1000000U
 
-bool host_uart_init(void)
+const struct host_uart host_uart_com1 = {.base = 0x3f8};
+const struct host_uart host_uart_com2 = {.base = 0x2f8};
+
+static uint8_t get(const struct host_uart *uart, uint16_t port)
 {
-    port_write8(UART_SCRATCH, 0x5a);
-    if (port_read8(UART_SCRATCH) != 0x5a) {
+    return port_read8((uint16_t)(uart->base + port));
+}
+
+static void set(const struct host_uart *uart, uint16_t port, uint8_t value)
+{
+    port_write8((uint16_t)(uart->base + port), value);
+}
+
+bool host_uart_init(const struct host_uart *uart)
+{
+    set(uart, UART_SCRATCH, 0x5a);
+    if (get(uart, UART_SCRATCH) != 0x5a) {
         return false;
     }
-    port_write8(UART_INTERRUPT, 0);
-    port_write8(UART_LINE_CONTROL, 0x80); /* divisor latch */
-    port_write8(UART_DATA, 1);            /* 115200 baud */
-    port_write8(UART_INTERRUPT, 0);
-    port_write8(UART_LINE_CONTROL, 0x03); /* 8N1 */
-    port_write8(UART_FIFO_CONTROL, 0x01); /* FIFOs on; what is in them stays */
-    port_write8(UART_MODEM, 0x03);        /* DTR, RTS */
+    set(uart, UART_INTERRUPT, 0);
+    set(uart, UART_LINE_CONTROL, 0x80); /* divisor latch */
+    set(uart, UART_DATA, 1);            /* 115200 baud */
+    set(uart, UART_INTERRUPT, 0);
+    set(uart, UART_LINE_CONTROL, 0x03); /* 8N1 */
+    set(uart, UART_FIFO_CONTROL, 0x01); /* FIFOs on; what is in them stays */
+    set(uart, UART_MODEM, 0x03);        /* DTR, RTS */
     return true;
 }
 
-bool host_uart_ready(void)
+bool host_uart_ready(const struct host_uart *uart)
 {
-    return (port_read8(UART_LINE_STATUS) & LINE_STATUS_EMPTY) != 0;
+    return (get(uart, UART_LINE_STATUS) & LINE_STATUS_EMPTY) != 0;
 }
 
-void host_uart_write(uint8_t byte)
+void host_uart_write(const struct host_uart *uart, uint8_t byte)
 {
-    port_write8(UART_DATA, byte);
+    set(uart, UART_DATA, byte);
 }
 
-bool host_uart_read(uint8_t *byte)
+bool host_uart_read(const struct host_uart *uart, uint8_t *byte)
 {
-    if ((port_read8(UART_LINE_STATUS) & LINE_STATUS_RECEIVED) == 0) {
+    if ((get(uart, UART_LINE_STATUS) & LINE_STATUS_RECEIVED) == 0) {
         return false;
     }
-    *byte = port_read8(UART_DATA);
+    *byte = get(uart, UART_DATA);
     return true;
 }
 
-void host_uart_drain(void)
+void host_uart_drain(const struct host_uart *uart)
 {
     for (unsigned i = 0; i < DRAIN_POLLS; i++) {
-        if ((port_read8(UART_LINE_STATUS) & LINE_STATUS_IDLE) != 0) {
+        if ((get(uart, UART_LINE_STATUS) & LINE_STATUS_IDLE) != 0) {
             return;
         }
         pause();

@@ -1,24 +1,31 @@
-/* The machine's first serial port, COM1. */
+/* The machine's serial ports, polled: 16550As at the PC's addresses. */
 #ifndef ARCH_X86_HOST_UART_H
 #define ARCH_X86_HOST_UART_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Bytes the transmitter takes at once when it is empty. */
+/* Bytes the transmitter takes at once when it is empty, and the receiver holds. */
 #define HOST_UART_FIFO 16
 
+struct host_uart {
+    uint16_t base; /* the first of its eight I/O ports */
+};
+
+extern const struct host_uart host_uart_com1; /* the console's */
+extern const struct host_uart host_uart_com2; /* an outside noise source's, or a laboratory's */
+
 /* 115200 baud, 8N1, FIFOs on. False if no UART answers. */
-bool host_uart_init(void);
+bool host_uart_init(const struct host_uart *uart);
 
 /* Whether HOST_UART_FIFO bytes can be written now. */
-bool host_uart_ready(void);
-void host_uart_write(uint8_t byte);
+bool host_uart_ready(const struct host_uart *uart);
+void host_uart_write(const struct host_uart *uart, uint8_t byte);
 
 /* One received byte, if there is one. */
-bool host_uart_read(uint8_t *byte);
+bool host_uart_read(const struct host_uart *uart, uint8_t *byte);
 
 /* Waits until the last bit has left, but no longer than a bounded number of polls. */
-void host_uart_drain(void);
+void host_uart_drain(const struct host_uart *uart);
 
 #endif
