@@ -20,13 +20,14 @@ WARNINGS := -Wall -Wextra -Werror -Wshadow -Wundef -Wmissing-prototypes -Wstrict
 	-Wconversion -Wno-sign-conversion -Wimplicit-fallthrough
 COMMON := -std=gnu11 -g -I. -I$(BUILD)/generated $(WARNINGS)
 
-.PHONY: help run image test check unit system format format-check conformance tidy coverage clean packages
+.PHONY: help run image test check unit system format format-check conformance tidy clean packages
 
 help: ## Show this list
 	@echo "Targets:"
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | \
 		column -t -s '|'
-	@echo "Variables: ACCEL=auto|tcg|bochs|kvm for run and system; V=1 shows commands"
+	@echo "Variables: ACCEL=auto|tcg|bochs|kvm for run and system; V=1 shows commands;"
+	@echo "  HOST_ONLY=1: coverage of the unit tests alone"
 
 run: packages ## Install what is missing, build, and boot the demonstration guest
 	+$(Q)$(MAKE) --no-print-directory image
@@ -46,11 +47,20 @@ HV_CFLAGS := $(COMMON) -O2 -ffreestanding -fpic -fvisibility=hidden -fshort-wcha
 HV_LDFLAGS := -nostdlib -znocombreloc -shared -Bsymbolic --no-undefined --warn-common \
 	-T arch/x86/boot/seedvisor.lds
 
+# `make HV_COVERAGE=1 BUILD=...` counts what is executed; power_off() tells the counters. Not
+# optimised, as the host tests' build, so that both have the same branches.
+ifdef HV_COVERAGE
+HV_CFLAGS += -O0 -DCOVERAGE -fdata-sections -fprofile-arcs -ftest-coverage -fprofile-abs-path \
+	-fprofile-update=atomic -fprofile-info-section
+HV_LDFLAGS += --defsym=__gcov_merge_add=0
+endif
+COVERAGE_SOURCE := arch/x86/host/coverage.c
+
 # Free of machine instructions: these compile on the host too, for the tests.
 PURE_X86 := arch/x86/cpu/page_table.c arch/x86/vmx/controls.c arch/x86/vmx/exit.c \
 	arch/x86/svm/vmcb.c arch/x86/svm/vcpu.c arch/x86/svm/exit.c
 PURE_SOURCES := $(sort $(wildcard vmm/*.c virtio/*.c devices/*/*.c arch/x86/guest/*.c) $(PURE_X86))
-MACHINE_SOURCES := $(sort $(filter-out $(PURE_X86), $(wildcard arch/x86/boot/*.c arch/x86/cpu/*.c \
+MACHINE_SOURCES := $(sort $(filter-out $(PURE_X86) $(if $(HV_COVERAGE),,$(COVERAGE_SOURCE)), $(wildcard arch/x86/boot/*.c arch/x86/cpu/*.c \
 	arch/x86/host/*.c arch/x86/vmx/*.c arch/x86/svm/*.c)))
 ASSEMBLY_SOURCES := $(sort $(wildcard arch/x86/*/*.asm))
 HV_OBJECTS := $(patsubst %,$(BUILD)/hv/%.o,$(PURE_SOURCES) $(MACHINE_SOURCES) $(ASSEMBLY_SOURCES))
@@ -115,7 +125,7 @@ $(BUILD)/host/test_%: $(BUILD)/host/guest-tests/host/test_%.c.o \
 
 ## Style and static analysis, of all C there is.
 C_FILES := $(sort $(shell find arch devices guest-tests vmm virtio -name '*.[ch]'))
-TIDY_HV := $(patsubst %,$(BUILD)/tidy/%.ok,$(PURE_SOURCES) $(MACHINE_SOURCES))
+TIDY_HV := $(patsubst %,$(BUILD)/tidy/%.ok,$(sort $(PURE_SOURCES) $(MACHINE_SOURCES) $(COVERAGE_SOURCE)))
 TIDY_HOST := $(patsubst %,$(BUILD)/tidy/%.ok,$(wildcard guest-tests/host/*.c))
 
 format: ## Format the C sources
@@ -165,25 +175,9 @@ test: packages ## Everything, as CI runs it
 	+$(Q)$(MAKE) --no-print-directory $(EFI) guest $(BUILD)/guest/probe.efi $(HOST_TESTS)
 	$(Q)SEEDVISOR_TEST_KERNEL=$(BUILD)/guest/vmlinuz tools/test-summary $(TEST_COMMANDS)
 
-## Coverage of the host tests.
-COVERAGE := $(BUILD)/coverage
-coverage: packages ## Show what the unit tests cover; HTML in build/coverage/html
-	+$(Q)$(MAKE) --no-print-directory BUILD=$(COVERAGE) SEEDVISOR_TEST_KERNEL= \
-		HOST_CFLAGS='$(COMMON) -I$(COVERAGE)/generated -O0 --coverage -fprofile-abs-path' \
-		$(patsubst $(BUILD)/%,$(COVERAGE)/%,$(HOST_TESTS))
-	$(Q)find $(COVERAGE) -name '*.gcda' -delete
-	$(Q)for test in $(COVERAGE)/host/test_*; do [ -x $$test ] && $$test > /dev/null 2>&1 || true; done
-	$(Q)lcov --quiet --capture --rc lcov_branch_coverage=1 --directory $(COVERAGE)/host \
-		--output-file $(COVERAGE)/all.info
-	$(Q)lcov --quiet --rc lcov_branch_coverage=1 --remove $(COVERAGE)/all.info '*/guest-tests/*' \
-		--output-file $(COVERAGE)/host.info
-	$(Q)genhtml --quiet --branch-coverage --prefix $(CURDIR) --output-directory $(COVERAGE)/html \
-		$(COVERAGE)/host.info
-	$(Q)lcov --rc lcov_branch_coverage=1 --list $(COVERAGE)/host.info
-
 clean: ## Remove everything that was built
 	rm -rf $(BUILD)
 
-include guest-tests/linux/guest.mk guest-tests/fuzz/fuzz.mk
+include guest-tests/linux/guest.mk guest-tests/fuzz/fuzz.mk tools/coverage.mk
 
 -include $(shell find $(BUILD)/hv $(BUILD)/host -name '*.d' 2>/dev/null)

@@ -1,7 +1,9 @@
 # Runs the system tests' scenarios in the emulators, several at a time, each once for all its tests.
-"""Options: --accel bochs,tcg names the emulators, --jobs N how many run at a time.
+"""Options: --accel bochs,tcg names the emulators, --jobs N how many run at a time; --coverage runs
+the build that counts what is executed, in the scenarios that scenarios.py names for it.
 
-What a machine said is kept in build/system/EMULATOR-SCENARIO.{console,debug,stderr}.
+What a machine said is kept in build/system/EMULATOR-SCENARIO.{console,debug,stderr}, with
+--coverage in build/coverage/system.
 """
 
 import concurrent.futures
@@ -15,11 +17,10 @@ import time
 import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from scenarios import SCENARIOS  # noqa: E402  pylint: disable=wrong-import-position
+from scenarios import COVERAGE, SCENARIOS  # noqa: E402  pylint: disable=wrong-import-position
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
-RECORDS = BUILD / "system"
 # Seconds; generous, as CI runners are slow and several emulators run at a time.
 TIMEOUTS = {"bochs": 900, "tcg": 300, "kvm": 120}
 
@@ -112,13 +113,14 @@ def run_launch(image, *options, record=None, reply=None):
                    time.monotonic() - begin)
 
 
-def run_scenario(name, accel):
-    """Makes the scenario's image and runs it."""
+def run_scenario(name, accel, build):
+    """Makes the scenario's image with the hypervisor of a build folder, and runs it."""
     scenario = SCENARIOS[name]
-    record = RECORDS / f"{accel}-{name}"
+    record = build / "system" / f"{accel}-{name}"
     image = record.with_suffix(".img")
     try:
-        make_image(image, scenario.text(), [BUILD / file for file in scenario.files])
+        make_image(image, scenario.text(), [BUILD / file for file in scenario.files],
+                   build / "seedvisor.efi")
         options = ["--accel", accel, "--timeout", str(TIMEOUTS[accel]), "--memory",
                    str(scenario.memory), "--cpus", str(scenario.cpus)]
         if accel in scenario.cpu:
@@ -131,14 +133,16 @@ def run_scenario(name, accel):
 class Farm:
     """Runs scenarios in the background, in the order they were asked for, each once."""
 
-    def __init__(self, jobs):
+    def __init__(self, jobs, build):
+        self.build = build
+        (build / "system").mkdir(parents=True, exist_ok=True)
         self.pool = concurrent.futures.ThreadPoolExecutor(jobs)
         self.futures = {}
 
     def submit(self, name, accel):
         key = (name, accel)
         if key not in self.futures:
-            self.futures[key] = self.pool.submit(run_scenario, name, accel)
+            self.futures[key] = self.pool.submit(run_scenario, name, accel, self.build)
         return self.futures[key]
 
     def close(self):
@@ -148,12 +152,13 @@ class Farm:
 def pytest_addoption(parser):
     parser.addoption("--accel", default="bochs,tcg", help="emulators, separated by commas")
     parser.addoption("--jobs", type=int, default=os.cpu_count(), help="emulators at a time")
+    parser.addoption("--coverage", action="store_true", help="run the build with counters")
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "scenario(*names): the scenarios that the test looks at")
-    RECORDS.mkdir(parents=True, exist_ok=True)
-    config.farm = Farm(config.getoption("--jobs"))
+    build = BUILD / "coverage" if config.getoption("--coverage") else BUILD
+    config.farm = Farm(config.getoption("--jobs"), build)
 
 
 def pytest_unconfigure(config):
@@ -163,7 +168,10 @@ def pytest_unconfigure(config):
 def accels_of(config, names):
     """The emulators, of those asked for, that can run all the scenarios named."""
     wanted = config.getoption("--accel").split(",")
-    return [accel for accel in wanted if all(accel in SCENARIOS[name].accels for name in names)]
+    counted = config.getoption("--coverage")
+    return [accel for accel in wanted
+            if all(accel in SCENARIOS[name].accels
+                   and (not counted or name in COVERAGE[accel]) for name in names)]
 
 
 def pytest_generate_tests(metafunc):
@@ -173,9 +181,13 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Drops the tests that none of the emulators asked for can run."""
-    impossible = [item for item in items if item.get_closest_marker("scenario")
-                  and not isinstance(item.callspec.params["accel"], str)]
+    """Drops the tests that none of the emulators asked for can run, or that have no counters."""
+    def possible(item):
+        if item.get_closest_marker("scenario"):
+            return isinstance(item.callspec.params["accel"], str)
+        return not config.getoption("--coverage")
+
+    impossible = [item for item in items if not possible(item)]
     items[:] = [item for item in items if item not in impossible]
     config.hook.pytest_deselected(items=impossible)
 

@@ -3,6 +3,7 @@
 
 #include "arch/x86/cpu/instructions.h"
 #include "arch/x86/host/console.h"
+#include "arch/x86/host/coverage.h"
 #include "arch/x86/host/emulator.h"
 #include "vmm/format.h"
 
@@ -19,6 +20,9 @@ _Noreturn void power_off(enum run_result result)
 
     interrupts_off();
     console_flush();
+#ifdef COVERAGE
+    coverage_tell();
+#endif
     format(line, sizeof(line), "seedvisor-result: %u\n", (unsigned)result);
     emulator_write(line);
     emulator_end((unsigned)result);
