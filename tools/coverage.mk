@@ -3,6 +3,7 @@
 COVERAGE := $(BUILD)/coverage
 COVERAGE_TESTS = $(patsubst $(BUILD)/%,$(COVERAGE)/%,$(HOST_TESTS))
 COVERAGE_ACCELS ?= bochs,tcg
+# geninfo's own source makes Perl talk of what is redefined.
 LCOV := lcov --quiet --rc lcov_branch_coverage=1
 
 .PHONY: coverage coverage-host coverage-system

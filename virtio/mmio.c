@@ -194,6 +194,7 @@ static void signal_event(struct virtio_mmio *mmio, uint32_t event)
     }
     irq_line_set(&mmio->irq, true);
     mmio->counters.interrupts++;
+    device_trace_record(mmio->trace, DEVICE_INTERRUPT, mmio->interrupt_status);
 }
 
 static void clear_events(struct virtio_mmio *mmio, uint32_t events)
@@ -236,6 +237,7 @@ void virtio_mmio_needs_reset(struct virtio_mmio *mmio)
 {
     if ((mmio->status & VIRTIO_STATUS_NEEDS_RESET) == 0) {
         mmio->status |= VIRTIO_STATUS_NEEDS_RESET;
+        device_trace_record(mmio->trace, DEVICE_NEEDS_RESET, mmio->status);
         announce_config_change(mmio);
     }
 }
@@ -327,6 +329,7 @@ void virtio_mmio_init(struct virtio_mmio *mmio, const struct virtio_mmio_setup *
         .queue_count = setup->queue_count,
         .irq = setup->irq,
         .page = setup->page,
+        .trace = setup->trace,
     };
     publish(mmio, 0, VIRTIO_MMIO_PAGE_SIZE);
 }
@@ -360,6 +363,7 @@ static void notify_queue(struct virtio_mmio *mmio, uint32_t index)
 static void write_notify(struct virtio_mmio *mmio, uint32_t value)
 {
     mmio->counters.notifies++;
+    device_trace_record(mmio->trace, DEVICE_KICK, value);
     if ((negotiated(mmio) & VIRTIO_FEATURE_NOTIFICATION_DATA) != 0) {
         value &= 0xffff;
     }
@@ -407,6 +411,7 @@ static void write_status(struct virtio_mmio *mmio, uint32_t value)
 {
     if (value == 0) {
         mmio->counters.resets++;
+        device_trace_record(mmio->trace, DEVICE_RESET, mmio->status);
         reset(mmio);
         return;
     }

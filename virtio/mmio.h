@@ -7,6 +7,7 @@
 
 #include "virtio/queue.h"
 #include "vmm/bus.h"
+#include "vmm/device_trace.h"
 #include "vmm/irq_line.h"
 
 /* Bytes of guest-physical space: the registers, then the configuration space from 0x100 on. */
@@ -54,6 +55,7 @@ struct virtio_mmio {
     unsigned queue_count;
     struct irq_line irq;
     volatile uint32_t *page;
+    struct device_trace *trace;
 
     /* The driver's side; zero after a reset. */
     uint32_t status;
@@ -90,6 +92,7 @@ struct virtio_mmio_setup {
      * exit; InterruptStatus is there before the line goes up.
      */
     volatile uint32_t *page;
+    struct device_trace *trace; /* where events are recorded, or NULL */
 };
 
 /* Brings the transport into the state a driver finds after power-on. `setup` is copied. */

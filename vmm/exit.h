@@ -3,6 +3,7 @@
 #define VMM_EXIT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum exit_kind {
@@ -83,5 +84,11 @@ enum exit_action {
 
 /* A word for the kind, as shown in counters and traces. */
 const char *exit_kind_name(enum exit_kind kind);
+
+#define EXIT_TEXT_SIZE 64
+
+/* Puts into `text` what the exit was about, such as its port or address; empty if there is nothing
+ * to say. EXIT_TEXT_SIZE bytes suffice. */
+void exit_describe(const struct vm_exit *exit, char *text, size_t size);
 
 #endif

@@ -72,7 +72,10 @@ static void enter(struct vcpu *vcpu, struct vm_exit *exit)
     vcpu->statistics.ticks_guest += vcpu->last_exit_ticks - entered;
     vcpu->last_exit = exit->kind;
     vcpu->statistics.exits[exit->kind]++;
-    trace_record(&vcpu->trace, vcpu->last_exit_ticks, vcpu_get(vcpu, REGISTER_RIP), exit);
+    trace_record(&vcpu->trace, &(struct trace_entry){.entered = entered,
+                                                     .ticks = vcpu->last_exit_ticks,
+                                                     .rip = vcpu_get(vcpu, REGISTER_RIP),
+                                                     .exit = *exit});
 }
 
 /* A HLT that nothing can end is the guest's last instruction (Linux: "System halted"). */

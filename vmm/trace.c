@@ -1,54 +1,26 @@
-/* The last exits of a vCPU, kept in a ring. */
+/* The last exits of a vCPU, kept in rings. */
 #include "vmm/trace.h"
 
-#include "vmm/format.h"
 #include "vmm/log.h"
 
-void trace_record(struct trace *trace, uint64_t ticks, uint64_t rip, const struct vm_exit *exit)
+void trace_record(struct trace *trace, const struct trace_entry *entry)
 {
-    trace->entries[trace->count % TRACE_LENGTH] =
-        (struct trace_entry){.ticks = ticks, .rip = rip, .exit = *exit};
-    trace->count++;
+    uint64_t number = trace->count;
+
+    trace->entries[number % TRACE_LENGTH] = *entry;
+    if (trace->history != NULL) {
+        trace->history[number % TRACE_HISTORY] = *entry;
+    }
+    /* Another CPU that reads the history must find the entry there once it is counted. */
+    __atomic_store_n(&trace->count, number + 1, __ATOMIC_RELEASE);
 }
 
-static void describe(const struct vm_exit *exit, char *text, size_t size)
+bool trace_read(const struct trace *trace, uint64_t number, struct trace_entry *entry)
 {
-    switch (exit->kind) {
-    case EXIT_PORT:
-        format(text, size, "%s 0x%x, %u bytes", exit->port.write ? "out" : "in", exit->port.port,
-               exit->port.size);
-        return;
-    case EXIT_MEMORY:
-        format(text, size, "%s GPA 0x%lx%s",
-               exit->memory.fetch ? "fetch from" : (exit->memory.write ? "write to" : "read from"),
-               exit->memory.gpa, exit->memory.walk ? " (page walk)" : "");
-        return;
-    case EXIT_MSR_READ:
-        format(text, size, "MSR 0x%x", exit->msr.index);
-        return;
-    case EXIT_MSR_WRITE:
-    case EXIT_XSETBV:
-        format(text, size, "0x%x = 0x%lx", exit->msr.index, exit->msr.value);
-        return;
-    case EXIT_CONTROL_REGISTER:
-        format(text, size, "CR%u = 0x%lx", exit->control_register.number,
-               exit->control_register.value);
-        return;
-    case EXIT_EXCEPTION:
-        format(text, size, "vector %u, error code 0x%x", exit->exception.vector,
-               exit->exception.error_code);
-        return;
-    case EXIT_EOI:
-        format(text, size, "vector %u", exit->vector);
-        return;
-    case EXIT_ENTRY_FAILED:
-    case EXIT_UNEXPECTED:
-        format(text, size, "code 0x%lx", exit->code);
-        return;
-    default:
-        text[0] = '\0';
-        return;
-    }
+    *entry = trace->history[number % TRACE_HISTORY];
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    /* The place is written again while the count is still what it is to be written for. */
+    return __atomic_load_n(&trace->count, __ATOMIC_RELAXED) - number < TRACE_HISTORY;
 }
 
 void trace_print(const struct trace *trace)
@@ -58,9 +30,9 @@ void trace_print(const struct trace *trace)
     log_line("last exits (%lu in all):", trace->count);
     for (uint64_t i = first; i < trace->count; i++) {
         const struct trace_entry *entry = &trace->entries[i % TRACE_LENGTH];
-        char text[64];
+        char text[EXIT_TEXT_SIZE];
 
-        describe(&entry->exit, text, sizeof(text));
+        exit_describe(&entry->exit, text, sizeof(text));
         log_line("  %lu: tsc %lu rip 0x%lx %s %s", i, entry->ticks, entry->rip,
                  exit_kind_name(entry->exit.kind), text);
     }

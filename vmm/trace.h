@@ -1,28 +1,38 @@
-/* The last exits of a vCPU: what a panic or a guest's crash report shows. */
+/* The last exits of a vCPU: a few for crash reports, and many where the configuration asks. */
 #ifndef VMM_TRACE_H
 #define VMM_TRACE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "vmm/exit.h"
 
-#define TRACE_LENGTH 16
+#define TRACE_LENGTH  16
+#define TRACE_HISTORY 4096
 
 struct trace_entry {
-    uint64_t ticks; /* TSC at the exit */
-    uint64_t rip;   /* guest instruction that exited */
+    uint64_t entered; /* TSC at the entry that this exit ended */
+    uint64_t ticks;   /* TSC at the exit */
+    uint64_t rip;     /* guest instruction that exited */
     struct vm_exit exit;
 };
 
-/* A ring, written and read by the vCPU's own CPU only. */
+/* Two rings, written by the CPU that runs the vCPU only. */
 struct trace {
     struct trace_entry entries[TRACE_LENGTH];
-    uint64_t count; /* exits ever recorded */
+    struct trace_entry *history; /* TRACE_HISTORY of them, not owned; NULL: not asked for */
+    uint64_t count;              /* exits ever recorded; atomic */
 };
 
-void trace_record(struct trace *trace, uint64_t ticks, uint64_t rip, const struct vm_exit *exit);
+void trace_record(struct trace *trace, const struct trace_entry *entry);
 
-/* Logs the recorded exits, oldest first. */
+/* Logs the last recorded exits, oldest first. On the CPU that runs the vCPU. */
 void trace_print(const struct trace *trace);
+
+/*
+ * Reads exit `number`, of those counted so far, from the history, which there is. From any CPU.
+ * False if it is there no more.
+ */
+bool trace_read(const struct trace *trace, uint64_t number, struct trace_entry *entry);
 
 #endif

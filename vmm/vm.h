@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "vmm/bus.h"
+#include "vmm/device_trace.h"
 #include "vmm/guest_memory.h"
 #include "vmm/vcpu.h"
 #include "vmm/virtualization.h"
@@ -28,11 +29,12 @@ struct vm {
     struct bus ports;
     struct vcpu *vcpus; /* an array, from the arena */
     unsigned vcpu_count;
-    struct arch_vm *arch;       /* interrupt controllers and devices */
-    struct backend_vm *backend; /* nested page tables and permission maps */
-    enum vm_state state;        /* atomic: any vCPU may end the VM */
-    bool ending;                /* atomic: somebody has begun to */
-    char end_reason[96];        /* why it is not running any more */
+    struct arch_vm *arch;              /* interrupt controllers and devices */
+    struct backend_vm *backend;        /* nested page tables and permission maps */
+    struct device_trace *device_trace; /* from the arena; NULL: no trace is asked for */
+    enum vm_state state;               /* atomic: any vCPU may end the VM */
+    bool ending;                       /* atomic: somebody has begun to */
+    char end_reason[96];               /* why it is not running any more */
 };
 
 /* Whether it still runs. */

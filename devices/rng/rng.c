@@ -80,14 +80,19 @@ static bool serve_chain(struct rng *rng, struct budget *budget)
     uint32_t filled = fill(rng, budget);
 
     if (filled == 0) {
-        rng->counters.parked += rng->parked ? 0 : 1;
-        rng->parked = true;
+        if (!rng->parked) {
+            rng->parked = true;
+            rng->counters.parked++;
+            device_trace_record(rng->transport.trace, DEVICE_PARKED,
+                                (uint32_t)rng->counters.parked);
+        }
         if (entropy_state(rng->entropy) == ENTROPY_FAULT) {
             virtio_mmio_needs_reset(&rng->transport);
         }
         return false;
     }
     virtqueue_complete(&rng->queue, &rng->chain, filled);
+    device_trace_record(rng->transport.trace, DEVICE_COMPLETION, filled);
     rng->holding = false;
     rng->counters.requests++;
     rng->counters.bytes += filled;
@@ -154,6 +159,7 @@ void rng_init(struct rng *rng, const struct rng_setup *setup)
         .queue_count = 1,
         .irq = setup->irq,
         .page = setup->page,
+        .trace = setup->trace,
     };
 
     *rng = (struct rng){.entropy = setup->entropy};

@@ -54,9 +54,10 @@ struct rng_setup {
     struct entropy_core *entropy;
     const struct guest_memory *memory;
     struct irq_line irq;
-    volatile uint32_t *page; /* as in struct virtio_mmio_setup */
-    uint64_t features;       /* to offer, of RNG_FEATURES */
-    bool legacy;             /* as in struct virtio_mmio_setup */
+    volatile uint32_t *page;    /* as in struct virtio_mmio_setup */
+    uint64_t features;          /* to offer, of RNG_FEATURES */
+    bool legacy;                /* as in struct virtio_mmio_setup */
+    struct device_trace *trace; /* likewise */
 };
 
 /*

@@ -273,6 +273,7 @@ static void test_trace(void **state)
     run();
     assert_int_equal(tested.trace.count, 3);
     assert_int_equal(tested.trace.entries[0].rip, 0x1010);
+    assert_int_equal(tested.trace.entries[0].entered, 1000000 + WORK_TICKS);
     assert_int_equal(tested.trace.entries[0].ticks, 1000000 + WORK_TICKS + GUEST_TICKS);
     assert_int_equal(tested.trace.entries[0].exit.kind, EXIT_CPUID);
     assert_int_equal(tested.trace.entries[1].rip, 0x1020 + LENGTH);

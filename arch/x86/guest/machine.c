@@ -7,6 +7,7 @@
 #include "arch/x86/guest/layout.h"
 #include "vmm/host.h"
 #include "vmm/log.h"
+#include "vmm/vm_trace.h"
 #include "vmm/wipe.h"
 
 /* How soon a device that waits for the machine is looked at again. */
@@ -128,6 +129,7 @@ static bool add_rng(struct vm *vm, const struct machine_setup *setup, struct are
         .irq = {io_apic_set, &arch->io_apic, LAYOUT_VIRTIO_GSI},
         .features = setup->virtio_features,
         .legacy = setup->virtio_legacy,
+        .trace = vm->device_trace,
     };
 
     if (setup->map_registers) {
@@ -227,8 +229,9 @@ bool machine_create(struct vm *vm, const struct machine_setup *setup, struct are
     vm->arch->poll_time = UINT64_MAX;
     vm->arch->policy = setup->policy;
     vm->arch->clock = setup->clock;
-    if (!add_vcpus(vm, setup, arena) || !add_devices(vm, setup, arena) ||
-        !vm->virtualization->vm_create(vm, arena) || !map_memory(vm, arena)) {
+    if (!add_vcpus(vm, setup, arena) || (setup->trace && !vm_trace_enable(vm, arena)) ||
+        !add_devices(vm, setup, arena) || !vm->virtualization->vm_create(vm, arena) ||
+        !map_memory(vm, arena)) {
         log_line("guest \"%s\": the hypervisor's memory is too small for it", setup->name);
         return false;
     }

@@ -67,6 +67,7 @@ struct machine_setup {
     uint64_t virtio_features;     /* that it offers beyond VIRTIO_F_VERSION_1 */
     struct uart_sink console;
     unsigned vcpus;
+    bool trace;                   /* record every exit and device event: vmm/vm_trace.h */
     uint16_t first_address_space; /* for vCPU 0; the others follow */
 };
 

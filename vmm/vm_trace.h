@@ -1,0 +1,34 @@
+/* The trace of a VM: switching it on, and writing it as text for tools/trace. */
+#ifndef VMM_VM_TRACE_H
+#define VMM_VM_TRACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/arena.h"
+#include "vmm/vm.h"
+
+/* What the trace of a guest with so many vCPUs takes from the arena, in bytes. */
+uint64_t vm_trace_size(unsigned vcpus);
+
+/*
+ * Has every exit and device event of a VM recorded from now on. After its vCPUs were made, before
+ * its devices are. False if the arena is exhausted.
+ */
+bool vm_trace_enable(struct vm *vm, struct arena *arena);
+
+/*
+ * Writes a VM's trace, piece by piece, each at most a line and ended by a NUL; nothing if it has
+ * none. `frequency` is the TSC's in Hz. The VM may be running: what is overwritten meanwhile is
+ * left out. At most TRACE_HISTORY lines a vCPU and DEVICE_TRACE_LENGTH for the devices. The lines:
+ *
+ *   seedvisor-trace: begin FREQUENCY VCPUS GUEST
+ *   x VCPU NUMBER ENTERED EXITED RIP KIND[ DETAIL]    an exit; the TSC at the entry and at the exit
+ *   d NUMBER TICKS KIND VALUE                         a device event
+ *   seedvisor-trace: end LINES                        how many of the above two kinds there were
+ *
+ * RIP is hexadecimal, all else decimal; the numbers count from the guest's start.
+ */
+void vm_trace_dump(const struct vm *vm, uint64_t frequency, void (*write)(const char *text));
+
+#endif
