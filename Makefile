@@ -152,8 +152,11 @@ SYSTEM_ACCELS ?= bochs,tcg
 # test_linux_boot loads the real kernel as well, where it is there already.
 export SEEDVISOR_TEST_KERNEL := $(wildcard $(BUILD)/guest/vmlinuz)
 
+# The tools' own tests: small recorded inputs, no emulator.
+TOOL_TESTS := $(PYTHON) -m pytest -q guest-tests/tools
+
 unit: $(HOST_TESTS) ## Run the unit tests on this machine
-	$(Q)tools/test-summary $(HOST_TESTS)
+	$(Q)tools/test-summary $(HOST_TESTS) '$(TOOL_TESTS)'
 
 conformance: ## Fail if a row of virtio/CONFORMANCE.md names no code or no test
 	$(Q)tools/check-conformance
@@ -168,7 +171,7 @@ system: packages ## Boot every scenario in the emulators (SYSTEM_ACCELS=bochs,tc
 MAKE_AFRESH := env MAKEFLAGS= MAKELEVEL=0 $(MAKE) --no-print-directory
 TEST_COMMANDS = $(foreach test,$(HOST_TESTS),'$(test)') \
 	'$(MAKE_AFRESH) format-check' '$(MAKE_AFRESH) tidy' 'tools/check-conformance' \
-	'$(MAKE_AFRESH) fuzz SECONDS=20' \
+	'$(MAKE_AFRESH) fuzz SECONDS=20' '$(TOOL_TESTS)' '$(MAKE_AFRESH) coverage' \
 	'$(PYTHON) -m pytest -v guest-tests/system --accel $(SYSTEM_ACCELS)'
 
 test: packages ## Everything, as CI runs it
