@@ -1,88 +1,17 @@
 /* Parser of seedvisor.conf: lines, sections and keys. Reports all mistakes, not just the first. */
 #include "vmm/config.h"
 
-#include <stdarg.h>
 #include <string.h>
 
+#include "vmm/config_keys.h"
+#include "vmm/config_mistake.h"
+#include "vmm/config_rules.h"
+#include "vmm/config_span.h"
 #include "vmm/config_value.h"
 #include "vmm/format.h"
 
-#define ARRAY_LENGTH(array) (sizeof(array) / sizeof((array)[0]))
-
-#define KILO (1ULL << 10)
-#define MEGA (1ULL << 20)
-#define GIGA (1ULL << 30)
-
-#define MESSAGE_SIZE 320
-#define PHRASE_SIZE  128
+#define PHRASE_SIZE  400
 #define SHOWN_LENGTH 40 /* of a value in a message */
-
-static const char *const rng_choices[] = {
-    [CONFIG_RNG_RDSEED] = "rdseed",
-    [CONFIG_RNG_NONE] = "none",
-    NULL,
-};
-
-static const char *const rng_page_choices[] = {
-    [CONFIG_RNG_MAPPED] = "mapped",
-    [CONFIG_RNG_TRAPPED] = "trapped",
-    NULL,
-};
-
-static const char *const virtio_choices[] = {
-    [CONFIG_VIRTIO_MODERN] = "modern",
-    [CONFIG_VIRTIO_LEGACY] = "legacy",
-    NULL,
-};
-
-static const char *const virtio_feature_choices[] = {
-    [CONFIG_VIRTIO_INDIRECT] = "indirect",
-    [CONFIG_VIRTIO_EVENT_IDX] = "event_idx",
-    [CONFIG_VIRTIO_PACKED] = "packed",
-    [CONFIG_VIRTIO_IN_ORDER] = "in_order",
-    [CONFIG_VIRTIO_NOTIFICATION_DATA] = "notification_data",
-    [CONFIG_VIRTIO_RING_RESET] = "ring_reset",
-    [CONFIG_VIRTIO_SUSPEND] = "suspend",
-    [CONFIG_VIRTIO_FEATURES] = NULL,
-};
-
-#define HOST_FIELD(field)  .section = "host", .offset = offsetof(struct config_host, field)
-#define GUEST_FIELD(field) .section = "guest", .offset = offsetof(struct config_guest, field)
-
-static const struct config_key keys[] = {
-    {HOST_FIELD(panic_after_exits), .name = "debug.panic_after_exits", .type = CONFIG_NUMBER,
-     .maximum = 1000000000000000000, .fallback = "0", .example = "5000",
-     .help = "For tests of the hypervisor's own end: panic after so many exits; 0 is never."},
-    {GUEST_FIELD(kernel), .name = "kernel", .type = CONFIG_PATH, .size = CONFIG_PATH_SIZE,
-     .required = true, .example = "\\vmlinuz",
-     .help = "Path of a Linux bzImage on the boot volume."},
-    {GUEST_FIELD(initrd), .name = "initrd", .type = CONFIG_PATH, .size = CONFIG_PATH_SIZE,
-     .example = "\\initrd.img",
-     .help = "Path of the kernel's initial RAM disk on the boot volume."},
-    {GUEST_FIELD(cmdline), .name = "cmdline", .type = CONFIG_TEXT, .size = CONFIG_CMDLINE_SIZE,
-     .example = "console=ttyS0", .help = "The kernel's command line."},
-    {GUEST_FIELD(memory), .name = "memory", .type = CONFIG_SIZE, .minimum = 16 * MEGA,
-     .maximum = 512 * GIGA, .multiple = 2 * MEGA, .fallback = "256M", .example = "256M",
-     .help = "RAM of the guest."},
-    {GUEST_FIELD(vcpus), .name = "vcpus", .type = CONFIG_NUMBER, .minimum = 1, .maximum = 64,
-     .fallback = "1", .example = "2", .help = "Virtual CPUs of the guest."},
-    {GUEST_FIELD(rng), .name = "rng", .type = CONFIG_CHOICE, .choices = rng_choices,
-     .fallback = "rdseed", .example = "none",
-     .help = "Where the guest's entropy device takes its bytes from; none: no such device."},
-    {GUEST_FIELD(rng_page), .name = "rng.page", .type = CONFIG_CHOICE, .choices = rng_page_choices,
-     .fallback = "mapped", .example = "trapped",
-     .help = "How the guest reads the entropy device's registers: from a page of its own memory "
-             "map, or by an exit for each read. Both yield the same."},
-    {GUEST_FIELD(virtio), .name = "virtio", .type = CONFIG_CHOICE, .choices = virtio_choices,
-     .fallback = "modern", .example = "legacy",
-     .help = "The register layout of the guest's virtio devices: version 2, or the legacy "
-             "version 1 for kernels before 4.0."},
-    {GUEST_FIELD(virtio_features), .name = "virtio.features", .type = CONFIG_SET,
-     .choices = virtio_feature_choices, .fallback = "indirect, event_idx",
-     .example = "packed, in_order",
-     .help = "The optional features that the guest's virtio devices offer. Any set is valid, the "
-             "empty one too; a legacy device offers none but the first two."},
-};
 
 enum place {
     PLACE_START,   /* before the first section */
@@ -91,86 +20,26 @@ enum place {
 };
 
 struct parser {
-    const char *file;
-    const struct config_report *report;
     struct config *config;
+    const struct config_key *keys;
+    size_t key_count;
+    struct config_mistakes mistakes;
     unsigned line;
-    unsigned errors;
 
     enum place place;
-    const char *section; /* "host" or "guest", as in the table */
-    void *target;        /* the section's struct */
+    const char *section;        /* "host" or "guest", as in the table */
+    void *target;               /* the section's struct */
+    struct config_lines *lines; /* the section's */
     char title[CONFIG_NAME_SIZE + 8];
-    unsigned section_line;
-    unsigned key_lines[ARRAY_LENGTH(keys)]; /* where the section sets it; 0: not so far */
 
-    unsigned host_line;
-    unsigned guest_lines[CONFIG_GUESTS];
+    struct config_lines host_lines;
+    struct config_lines guest_lines[CONFIG_GUESTS];
 };
-
-const struct config_key *config_keys(size_t *count)
-{
-    *count = ARRAY_LENGTH(keys);
-    return keys;
-}
-
-/* `line` 0 is for what no line is to blame for. */
-__attribute__((format(printf, 3, 4))) static void mistake(struct parser *parser, unsigned line,
-                                                          const char *text, ...)
-{
-    char message[MESSAGE_SIZE];
-    size_t used;
-    va_list arguments;
-
-    parser->errors++;
-    if (parser->errors > CONFIG_MAX_ERRORS + 1) {
-        return;
-    }
-    used = format(message, sizeof(message), "%s: ", parser->file);
-    if (parser->errors > CONFIG_MAX_ERRORS) {
-        format(message + used, sizeof(message) - used, "more mistakes follow");
-        parser->report->line(parser->report->context, message);
-        return;
-    }
-    if (line != 0) {
-        used = format(message, sizeof(message), "%s:%u: ", parser->file, line);
-    }
-    va_start(arguments, text);
-    format_list(message + used, sizeof(message) - used, text, arguments);
-    va_end(arguments);
-    parser->report->line(parser->report->context, message);
-}
 
 /* The arguments of a "%.*s%s" that shows a piece of the file, cut if it is long. */
 #define SHOWN(span)                                                                                \
     (int)((span).length > SHOWN_LENGTH ? SHOWN_LENGTH : (span).length), (span).text,               \
         (span).length > SHOWN_LENGTH ? "..." : ""
-
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-/* The part before the first `separator`, or all; *rest is what follows it. A tab is a blank, too.
- */
-static struct config_span split(struct config_span span, char separator, struct config_span *rest)
-{
-    size_t length = 0;
-
-    while (length < span.length && span.text[length] != separator &&
-           !(separator == ' ' && is_blank(span.text[length]))) {
-        length++;
-    }
-    size_t skipped = length < span.length ? length + 1 : length;
-
-    *rest = (struct config_span){span.text + skipped, span.length - skipped};
-    return (struct config_span){span.text, length};
-}
-
-static struct config_span span_of(const char *text)
-{
-    return (struct config_span){text, strlen(text)};
-}
 
 /* Ends a section: what it left out is a mistake or gets its default. */
 static void end_section(struct parser *parser)
@@ -180,27 +49,29 @@ static void end_section(struct parser *parser)
     if (parser->place != PLACE_SECTION) {
         return;
     }
-    for (size_t i = 0; i < ARRAY_LENGTH(keys); i++) {
-        if (strcmp(keys[i].section, parser->section) != 0 || parser->key_lines[i] != 0) {
+    for (size_t i = 0; i < parser->key_count; i++) {
+        if (strcmp(parser->keys[i].section, parser->section) != 0 || parser->lines->keys[i] != 0) {
             continue;
         }
-        if (keys[i].required) {
-            mistake(parser, parser->section_line, "[%s]: no %s; expected a line such as %s = %s",
-                    parser->title, keys[i].name, keys[i].name, keys[i].example);
-        } else if (keys[i].fallback != NULL) {
-            config_value_parse(&keys[i], span_of(keys[i].fallback), parser->target, expected,
-                               sizeof(expected));
+        if (parser->keys[i].required) {
+            config_mistake(&parser->mistakes, parser->lines->header,
+                           "[%s]: no %s; expected a line such as %s = %s", parser->title,
+                           parser->keys[i].name, parser->keys[i].name, parser->keys[i].example);
+        } else if (parser->keys[i].fallback != NULL) {
+            config_value_parse(&parser->keys[i], config_span_of(parser->keys[i].fallback),
+                               parser->target, expected, sizeof(expected));
         }
     }
 }
 
-static void begin_section(struct parser *parser, const char *section, void *target)
+static void begin_section(struct parser *parser, const char *section, void *target,
+                          struct config_lines *lines)
 {
     parser->place = PLACE_SECTION;
     parser->section = section;
     parser->target = target;
-    parser->section_line = parser->line;
-    memset(parser->key_lines, 0, sizeof(parser->key_lines));
+    parser->lines = lines;
+    lines->header = parser->line;
 }
 
 static bool is_name_character(char c)
@@ -212,19 +83,21 @@ static bool is_name_character(char c)
 static bool check_name(struct parser *parser, struct config_span name)
 {
     if (name.length == 0) {
-        mistake(parser, parser->line, "[guest]: expected a name, such as [guest web]");
+        config_mistake(&parser->mistakes, parser->line,
+                       "[guest]: expected a name, such as [guest web]");
         return false;
     }
     if (name.length >= CONFIG_NAME_SIZE) {
-        mistake(parser, parser->line, "[guest %.*s%s]: expected a name of at most %d characters",
-                SHOWN(name), CONFIG_NAME_SIZE - 1);
+        config_mistake(&parser->mistakes, parser->line,
+                       "[guest %.*s%s]: expected a name of at most %d characters", SHOWN(name),
+                       CONFIG_NAME_SIZE - 1);
         return false;
     }
     for (size_t i = 0; i < name.length; i++) {
         if (!is_name_character(name.text[i])) {
-            mistake(parser, parser->line,
-                    "[guest %.*s%s]: expected a name of letters, digits, '.', '_' and '-'",
-                    SHOWN(name));
+            config_mistake(&parser->mistakes, parser->line,
+                           "[guest %.*s%s]: expected a name of letters, digits, '.', '_' and '-'",
+                           SHOWN(name));
             return false;
         }
     }
@@ -240,39 +113,38 @@ static void begin_guest(struct parser *parser, struct config_span name)
     }
     for (unsigned i = 0; i < config->guest_count; i++) {
         if (config_span_is(name, config->guests[i].name)) {
-            mistake(parser, parser->line, "[guest %.*s%s]: already at line %u", SHOWN(name),
-                    parser->guest_lines[i]);
+            config_mistake(&parser->mistakes, parser->line, "[guest %.*s%s]: already at line %u",
+                           SHOWN(name), parser->guest_lines[i].header);
             return;
         }
     }
     if (config->guest_count == CONFIG_GUESTS) {
-        mistake(parser, parser->line, "[guest %.*s%s]: expected at most %d guests", SHOWN(name),
-                CONFIG_GUESTS);
+        config_mistake(&parser->mistakes, parser->line,
+                       "[guest %.*s%s]: expected at most %d guests", SHOWN(name), CONFIG_GUESTS);
         return;
     }
     struct config_guest *guest = &config->guests[config->guest_count];
 
     memcpy(guest->name, name.text, name.length);
     format(parser->title, sizeof(parser->title), "guest %s", guest->name);
-    parser->guest_lines[config->guest_count] = parser->line;
+    begin_section(parser, "guest", guest, &parser->guest_lines[config->guest_count]);
     config->guest_count++;
-    begin_section(parser, "guest", guest);
 }
 
 static void begin_host(struct parser *parser, struct config_span name)
 {
     if (name.length > 0) {
-        mistake(parser, parser->line, "[host %.*s%s]: expected [host], which has no name",
-                SHOWN(name));
+        config_mistake(&parser->mistakes, parser->line,
+                       "[host %.*s%s]: expected [host], which has no name", SHOWN(name));
         return;
     }
-    if (parser->host_line != 0) {
-        mistake(parser, parser->line, "[host]: already at line %u", parser->host_line);
+    if (parser->host_lines.header != 0) {
+        config_mistake(&parser->mistakes, parser->line, "[host]: already at line %u",
+                       parser->host_lines.header);
         return;
     }
     format(parser->title, sizeof(parser->title), "host");
-    parser->host_line = parser->line;
-    begin_section(parser, "host", &parser->config->host);
+    begin_section(parser, "host", &parser->config->host, &parser->host_lines);
 }
 
 static void parse_header(struct parser *parser, struct config_span line)
@@ -280,13 +152,14 @@ static void parse_header(struct parser *parser, struct config_span line)
     end_section(parser);
     parser->place = PLACE_UNKNOWN;
     if (line.text[line.length - 1] != ']') {
-        mistake(parser, parser->line, "\"%.*s%s\": expected ] at the end of the line", SHOWN(line));
+        config_mistake(&parser->mistakes, parser->line,
+                       "\"%.*s%s\": expected ] at the end of the line", SHOWN(line));
         return;
     }
     struct config_span inside =
         config_span_trim((struct config_span){line.text + 1, line.length - 2});
-    struct config_span name;
-    struct config_span word = split(inside, ' ', &name);
+    struct config_span name = inside;
+    struct config_span word = config_span_split(&name, ' ');
 
     name = config_span_trim(name);
     if (config_span_is(word, "guest")) {
@@ -294,14 +167,14 @@ static void parse_header(struct parser *parser, struct config_span line)
     } else if (config_span_is(word, "host")) {
         begin_host(parser, name);
     } else if (config_resembles(word, "guest")) {
-        mistake(parser, parser->line, "[%.*s%s]: no such section; did you mean [guest NAME]?",
-                SHOWN(inside));
+        config_mistake(&parser->mistakes, parser->line,
+                       "[%.*s%s]: no such section; did you mean [guest NAME]?", SHOWN(inside));
     } else if (config_resembles(word, "host")) {
-        mistake(parser, parser->line, "[%.*s%s]: no such section; did you mean [host]?",
-                SHOWN(inside));
+        config_mistake(&parser->mistakes, parser->line,
+                       "[%.*s%s]: no such section; did you mean [host]?", SHOWN(inside));
     } else {
-        mistake(parser, parser->line, "[%.*s%s]: no such section; expected [host] or [guest NAME]",
-                SHOWN(inside));
+        config_mistake(&parser->mistakes, parser->line,
+                       "[%.*s%s]: no such section; expected [host] or [guest NAME]", SHOWN(inside));
     }
 }
 
@@ -312,30 +185,33 @@ static void unknown_key(struct parser *parser, struct config_span name)
     size_t used = 0;
     const char *nearest = NULL;
 
-    for (size_t i = 0; i < ARRAY_LENGTH(keys); i++) {
-        if (strcmp(keys[i].section, parser->section) != 0) {
-            if (config_span_is(name, keys[i].name)) {
-                mistake(parser, parser->line, "%s: no such key in [%s]; it belongs into [%s]",
-                        keys[i].name, parser->title,
-                        keys[i].section[0] == 'h' ? "host" : "guest NAME");
+    for (size_t i = 0; i < parser->key_count; i++) {
+        if (strcmp(parser->keys[i].section, parser->section) != 0) {
+            if (config_span_is(name, parser->keys[i].name)) {
+                config_mistake(&parser->mistakes, parser->line,
+                               "%s: no such key in [%s]; it belongs into [%s]",
+                               parser->keys[i].name, parser->title,
+                               parser->keys[i].section[0] == 'h' ? "host" : "guest NAME");
                 return;
             }
             continue;
         }
-        used +=
-            format(list + used, sizeof(list) - used, "%s%s", used == 0 ? "" : ", ", keys[i].name);
-        if (config_resembles(name, keys[i].name) &&
-            (nearest == NULL ||
-             config_edit_distance(name, keys[i].name) < config_edit_distance(name, nearest))) {
-            nearest = keys[i].name;
+        used += format(list + used, sizeof(list) - used, "%s%s", used == 0 ? "" : ", ",
+                       parser->keys[i].name);
+        if (config_resembles(name, parser->keys[i].name) &&
+            (nearest == NULL || config_edit_distance(name, parser->keys[i].name) <
+                                    config_edit_distance(name, nearest))) {
+            nearest = parser->keys[i].name;
         }
     }
     if (nearest != NULL) {
-        mistake(parser, parser->line, "%.*s%s: no such key in [%s]; did you mean %s?", SHOWN(name),
-                parser->title, nearest);
+        config_mistake(&parser->mistakes, parser->line,
+                       "%.*s%s: no such key in [%s]; did you mean %s?", SHOWN(name), parser->title,
+                       nearest);
     } else {
-        mistake(parser, parser->line, "%.*s%s: no such key in [%s]; expected one of %s",
-                SHOWN(name), parser->title, list);
+        config_mistake(&parser->mistakes, parser->line,
+                       "%.*s%s: no such key in [%s]; expected one of %s", SHOWN(name),
+                       parser->title, list);
     }
 }
 
@@ -353,57 +229,50 @@ static bool unquote(struct config_span *value)
     return true;
 }
 
-static bool has_comment(struct config_span value)
-{
-    for (size_t i = 1; i < value.length; i++) {
-        if (is_blank(value.text[i - 1]) && (value.text[i] == '#' || value.text[i] == ';')) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void set_key(struct parser *parser, size_t index, struct config_span value)
 {
-    const struct config_key *key = &keys[index];
+    const struct config_key *key = &parser->keys[index];
     char expected[PHRASE_SIZE];
 
-    if (parser->key_lines[index] != 0) {
-        mistake(parser, parser->line, "%s = \"%.*s%s\": already set at line %u", key->name,
-                SHOWN(value), parser->key_lines[index]);
+    if (parser->lines->keys[index] != 0) {
+        config_mistake(&parser->mistakes, parser->line, "%s = \"%.*s%s\": already set at line %u",
+                       key->name, SHOWN(value), parser->lines->keys[index]);
         return;
     }
-    parser->key_lines[index] = parser->line;
+    parser->lines->keys[index] = parser->line;
     if (!unquote(&value)) {
-        mistake(parser, parser->line, "%s = %.*s%s: expected a closing quote", key->name,
-                SHOWN(value));
+        config_mistake(&parser->mistakes, parser->line, "%s = %.*s%s: expected a closing quote",
+                       key->name, SHOWN(value));
         return;
     }
     if (!config_value_parse(key, value, parser->target, expected, sizeof(expected))) {
-        mistake(parser, parser->line, "%s = \"%.*s%s\": %s%s", key->name, SHOWN(value), expected,
-                has_comment(value) ? "; a comment takes a line of its own" : "");
+        config_mistake(&parser->mistakes, parser->line, "%s = \"%.*s%s\": %s%s", key->name,
+                       SHOWN(value), expected,
+                       config_span_comment(value) ? "; a comment takes a line of its own" : "");
     }
 }
 
 static void parse_setting(struct parser *parser, struct config_span line)
 {
-    struct config_span value;
-    struct config_span name = config_span_trim(split(line, '=', &value));
+    struct config_span value = line;
+    struct config_span name = config_span_trim(config_span_split(&value, '='));
 
     if (name.length == line.length || name.length == 0) {
-        mistake(parser, parser->line, "\"%.*s%s\": expected key = value", SHOWN(line));
+        config_mistake(&parser->mistakes, parser->line, "\"%.*s%s\": expected key = value",
+                       SHOWN(line));
         return;
     }
     if (parser->place == PLACE_START) {
-        mistake(parser, parser->line, "%.*s%s: expected [host] or [guest NAME] before it",
-                SHOWN(name));
+        config_mistake(&parser->mistakes, parser->line,
+                       "%.*s%s: expected [host] or [guest NAME] before it", SHOWN(name));
         return;
     }
     if (parser->place == PLACE_UNKNOWN) {
         return;
     }
-    for (size_t i = 0; i < ARRAY_LENGTH(keys); i++) {
-        if (strcmp(keys[i].section, parser->section) == 0 && config_span_is(name, keys[i].name)) {
+    for (size_t i = 0; i < parser->key_count; i++) {
+        if (strcmp(parser->keys[i].section, parser->section) == 0 &&
+            config_span_is(name, parser->keys[i].name)) {
             set_key(parser, i, config_span_trim(value));
             return;
         }
@@ -417,7 +286,8 @@ static bool is_plain(struct parser *parser, struct config_span line)
         unsigned char c = (unsigned char)line.text[i];
 
         if ((c < ' ' && c != '\t') || c == 0x7f) {
-            mistake(parser, parser->line, "a byte 0x%02x: expected plain text", c);
+            config_mistake(&parser->mistakes, parser->line, "a byte 0x%02x: expected plain text",
+                           c);
             return false;
         }
     }
@@ -446,14 +316,14 @@ static void parse_lines(struct parser *parser, struct config_span text)
         text = (struct config_span){text.text + 3, text.length - 3};
     }
     while (text.length > 0) {
-        struct config_span line = split(text, '\n', &text);
+        struct config_span line = config_span_split(&text, '\n');
 
         parser->line++;
         parse_line(parser, line);
     }
     end_section(parser);
-    if (parser->host_line == 0) {
-        begin_host(parser, span_of("")); /* for its defaults */
+    if (parser->host_lines.header == 0) {
+        begin_host(parser, config_span_of("")); /* for its defaults */
         end_section(parser);
     }
 }
@@ -467,17 +337,21 @@ static bool is_utf16(struct config_span text)
 bool config_parse(const char *text, size_t length, const char *file_name, struct config *config,
                   const struct config_report *report)
 {
-    struct parser parser = {.file = file_name, .report = report, .config = config};
+    struct parser parser = {.config = config, .mistakes = {.file = file_name, .report = report}};
     const struct config_span all = {text, length};
 
+    parser.keys = config_keys(&parser.key_count);
     memset(config, 0, sizeof(*config));
     if (is_utf16(all)) {
-        mistake(&parser, 0, "this is UTF-16: expected UTF-8, so save it as that");
+        config_mistake(&parser.mistakes, 0, "this is UTF-16: expected UTF-8, so save it as that");
         return false;
     }
     parse_lines(&parser, all);
-    if (parser.errors == 0 && config->guest_count == 0) {
-        mistake(&parser, 0, "no guest to run: expected a [guest NAME] section");
+    if (parser.mistakes.count == 0 && config->guest_count == 0) {
+        config_mistake(&parser.mistakes, 0, "no guest to run: expected a [guest NAME] section");
     }
-    return parser.errors == 0;
+    if (parser.mistakes.count == 0) {
+        config_check_rules(config, &parser.host_lines, parser.guest_lines, &parser.mistakes);
+    }
+    return parser.mistakes.count == 0;
 }

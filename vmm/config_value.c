@@ -3,75 +3,10 @@
 
 #include <string.h>
 
+#include "vmm/config.h"
 #include "vmm/format.h"
 
-bool config_span_is(struct config_span span, const char *word)
-{
-    return strlen(word) == span.length && memcmp(span.text, word, span.length) == 0;
-}
-
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-struct config_span config_span_trim(struct config_span span)
-{
-    while (span.length > 0 && is_blank(span.text[0])) {
-        span.text++;
-        span.length--;
-    }
-    while (span.length > 0 && is_blank(span.text[span.length - 1])) {
-        span.length--;
-    }
-    return span;
-}
-
-static uint64_t unit_of(char letter)
-{
-    switch (letter) {
-    case 'K':
-    case 'k':
-        return 1ULL << 10;
-    case 'M':
-    case 'm':
-        return 1ULL << 20;
-    case 'G':
-    case 'g':
-        return 1ULL << 30;
-    default:
-        return 0;
-    }
-}
-
-/* Decimal digits only; too large a number becomes the largest, which no key allows. */
-static bool parse_digits(struct config_span span, uint64_t *number)
-{
-    uint64_t value = 0;
-
-    for (size_t i = 0; i < span.length; i++) {
-        if (span.text[i] < '0' || span.text[i] > '9') {
-            return false;
-        }
-        uint64_t digit = (uint64_t)(span.text[i] - '0');
-
-        value = value > (UINT64_MAX - digit) / 10 ? UINT64_MAX : value * 10 + digit;
-    }
-    *number = value;
-    return span.length > 0;
-}
-
-static bool parse_size(struct config_span span, uint64_t *size)
-{
-    uint64_t unit = span.length > 0 ? unit_of(span.text[span.length - 1]) : 0;
-    uint64_t number;
-
-    if (unit == 0 || !parse_digits((struct config_span){span.text, span.length - 1}, &number)) {
-        return false;
-    }
-    *size = number > UINT64_MAX / unit ? UINT64_MAX : number * unit;
-    return true;
-}
+#define PERIOD_MAXIMUM 3600000 /* ms: an hour */
 
 /* As short as it can be said: 2097152 is 2M. */
 static void print_size(uint64_t size, char *text, size_t text_size)
@@ -97,7 +32,7 @@ static bool parse_size_value(const struct config_key *key, struct config_span va
     char first[24];
     char last[24];
 
-    if (!parse_size(value, &size)) {
+    if (!config_span_size(value, &size)) {
         format(expected, expected_size, "expected a size such as %s", key->example);
         return false;
     }
@@ -121,12 +56,109 @@ static bool parse_number_value(const struct config_key *key, struct config_span 
 {
     uint64_t number;
 
-    if (!parse_digits(value, &number) || number < key->minimum || number > key->maximum) {
+    if (!config_span_number(value, &number) || number < key->minimum || number > key->maximum) {
         format(expected, expected_size, "expected a number from %lu to %lu", key->minimum,
                key->maximum);
         return false;
     }
     store_number(key, section, number);
+    return true;
+}
+
+static bool parse_port_value(const struct config_key *key, struct config_span value, void *section,
+                             char *expected, size_t expected_size)
+{
+    uint64_t port;
+
+    if (!config_span_port(value, &port) || port < key->minimum || port > key->maximum) {
+        format(expected, expected_size, "expected an I/O port from 0x%lx to 0x%lx", key->minimum,
+               key->maximum);
+        return false;
+    }
+    store_number(key, section, port);
+    return true;
+}
+
+static bool parse_duration_value(const struct config_key *key, struct config_span value,
+                                 void *section, char *expected, size_t expected_size)
+{
+    uint64_t duration;
+
+    if (!config_span_duration(value, &duration)) {
+        format(expected, expected_size, "expected a time such as %s or 2s", key->example);
+        return false;
+    }
+    if (duration < key->minimum || duration > key->maximum) {
+        format(expected, expected_size, "expected a time from %lums to %lums", key->minimum,
+               key->maximum);
+        return false;
+    }
+    store_number(key, section, duration);
+    return true;
+}
+
+static bool parse_rate_value(const struct config_key *key, struct config_span value, void *section,
+                             char *expected, size_t expected_size)
+{
+    struct config_span period = value;
+    struct config_span bytes = config_span_trim(config_span_split(&period, '/'));
+    struct config_rate rate;
+
+    if ((!config_span_number(bytes, &rate.bytes) && !config_span_size(bytes, &rate.bytes)) ||
+        !config_span_duration(config_span_trim(period), &rate.period)) {
+        format(expected, expected_size, "expected bytes in a time such as %s", key->example);
+        return false;
+    }
+    if (rate.bytes < key->minimum || rate.bytes > key->maximum || rate.period < 1 ||
+        rate.period > PERIOD_MAXIMUM) {
+        format(expected, expected_size, "expected %lu to %lu bytes in 1ms to %ums", key->minimum,
+               key->maximum, PERIOD_MAXIMUM);
+        return false;
+    }
+    memcpy((char *)section + key->offset, &rate, sizeof(rate));
+    return true;
+}
+
+/* One CPU, or a range of them such as 2-3. */
+static bool parse_cpu_range(struct config_span range, uint64_t maximum, uint64_t *set)
+{
+    struct config_span rest = range;
+    struct config_span word = config_span_split(&rest, '-');
+    uint64_t first;
+    uint64_t last;
+
+    if (!config_span_number(config_span_trim(word), &first)) {
+        return false;
+    }
+    last = first;
+    if (word.length < range.length && !config_span_number(config_span_trim(rest), &last)) {
+        return false;
+    }
+    if (first > last || last > maximum) {
+        return false;
+    }
+    *set |= UINT64_MAX >> (63 - (last - first)) << first;
+    return true;
+}
+
+static bool parse_cpus_value(const struct config_key *key, struct config_span value, void *section,
+                             char *expected, size_t expected_size)
+{
+    uint64_t set = 0;
+    bool more;
+
+    do {
+        struct config_span before = value;
+        struct config_span range = config_span_split(&value, ',');
+
+        more = range.length < before.length;
+        if (!parse_cpu_range(config_span_trim(range), key->maximum, &set)) {
+            format(expected, expected_size, "expected CPUs from 0 to %lu such as %s", key->maximum,
+                   key->example);
+            return false;
+        }
+    } while (more);
+    store_number(key, section, set);
     return true;
 }
 
@@ -145,27 +177,62 @@ static bool parse_text_value(const struct config_key *key, struct config_span va
     return true;
 }
 
-static bool parse_path_value(const struct config_key *key, struct config_span value, void *section,
-                             char *expected, size_t expected_size)
+/* Stores a path with the backslashes of UEFI. */
+static bool store_path(const struct config_key *key, struct config_span path, size_t size,
+                       char *field, char *expected, size_t expected_size)
 {
-    if (value.length == 0) {
+    if (path.length == 0) {
         format(expected, expected_size, "expected a path such as %s", key->example);
         return false;
     }
-    for (size_t i = 0; i < value.length; i++) {
-        if ((unsigned char)value.text[i] >= 0x7f) {
+    if (path.length >= size) {
+        format(expected, expected_size, "expected at most %zu characters, not %zu", size - 1,
+               path.length);
+        return false;
+    }
+    for (size_t i = 0; i < path.length; i++) {
+        if ((unsigned char)path.text[i] >= 0x7f) {
             format(expected, expected_size, "expected a path of ASCII characters");
             return false;
         }
-    }
-    if (!parse_text_value(key, value, section, expected, expected_size)) {
-        return false;
-    }
-    for (char *c = (char *)section + key->offset; *c != '\0'; c++) {
-        if (*c == '/') {
-            *c = '\\';
+        field[i] = path.text[i];
+        if (field[i] == '/') {
+            field[i] = '\\';
         }
     }
+    field[path.length] = '\0';
+    return true;
+}
+
+static bool parse_path_value(const struct config_key *key, struct config_span value, void *section,
+                             char *expected, size_t expected_size)
+{
+    return store_path(key, value, key->size, (char *)section + key->offset, expected,
+                      expected_size);
+}
+
+static bool parse_paths_value(const struct config_key *key, struct config_span value, void *section,
+                              char *expected, size_t expected_size)
+{
+    struct config_paths *paths = (struct config_paths *)((char *)section + key->offset);
+    bool more;
+
+    paths->count = 0;
+    do {
+        struct config_span before = value;
+        struct config_span path = config_span_split(&value, ',');
+
+        more = path.length < before.length;
+        if (paths->count == CONFIG_MODULES) {
+            format(expected, expected_size, "expected at most %d paths", CONFIG_MODULES);
+            return false;
+        }
+        if (!store_path(key, config_span_trim(path), CONFIG_PATH_SIZE, paths->path[paths->count],
+                        expected, expected_size)) {
+            return false;
+        }
+        paths->count++;
+    } while (more);
     return true;
 }
 
@@ -185,18 +252,9 @@ static bool parse_choice_value(const struct config_key *key, struct config_span 
     return false;
 }
 
-/* The bit of the word before the first comma, which is taken off; 0 if there is no such word. */
-static uint64_t next_bit(const struct config_key *key, struct config_span *list)
+/* The bit that stands for a word; 0 if there is no such word. */
+static uint64_t bit_of(const struct config_key *key, struct config_span word)
 {
-    struct config_span word = {list->text, 0};
-
-    while (word.length < list->length && word.text[word.length] != ',') {
-        word.length++;
-    }
-    size_t taken = word.length < list->length ? word.length + 1 : word.length;
-
-    *list = (struct config_span){list->text + taken, list->length - taken};
-    word = config_span_trim(word);
     for (unsigned i = 0; key->choices[i] != NULL; i++) {
         if (config_span_is(word, key->choices[i])) {
             return 1ULL << i;
@@ -210,18 +268,22 @@ static bool parse_set_value(const struct config_key *key, struct config_span val
 {
     uint64_t set = 0;
     uint64_t bit = 1;
+    bool more = value.length > 0;
 
-    while (value.length > 0 && bit != 0) {
-        bool ends_in_comma = value.text[value.length - 1] == ',';
+    while (more && bit != 0) {
+        struct config_span before = value;
+        struct config_span word = config_span_split(&value, ',');
 
-        bit = ends_in_comma ? 0 : next_bit(key, &value);
+        more = word.length < before.length;
+        bit = bit_of(key, config_span_trim(word));
         set |= bit;
     }
-    if (bit != 0) {
+    if (bit != 0 && (set != 0 || key->minimum == 0)) {
         store_number(key, section, set);
         return true;
     }
-    size_t used = format(expected, expected_size, "expected nothing or a list of");
+    size_t used = format(expected, expected_size, "expected %sa list of",
+                         key->minimum == 0 ? "nothing or " : "");
 
     for (unsigned i = 0; key->choices[i] != NULL; i++) {
         used += format(expected + used, expected_size - used, "%s %s", i == 0 ? "" : ",",
@@ -235,55 +297,13 @@ bool config_value_parse(const struct config_key *key, struct config_span value, 
 {
     static bool (*const parsers[])(const struct config_key *, struct config_span, void *, char *,
                                    size_t) = {
-        [CONFIG_SIZE] = parse_size_value,     [CONFIG_NUMBER] = parse_number_value,
-        [CONFIG_PATH] = parse_path_value,     [CONFIG_TEXT] = parse_text_value,
-        [CONFIG_CHOICE] = parse_choice_value, [CONFIG_SET] = parse_set_value,
+        [CONFIG_SIZE] = parse_size_value,         [CONFIG_NUMBER] = parse_number_value,
+        [CONFIG_DURATION] = parse_duration_value, [CONFIG_RATE] = parse_rate_value,
+        [CONFIG_CPUS] = parse_cpus_value,         [CONFIG_PORT] = parse_port_value,
+        [CONFIG_PATH] = parse_path_value,         [CONFIG_PATHS] = parse_paths_value,
+        [CONFIG_TEXT] = parse_text_value,         [CONFIG_CHOICE] = parse_choice_value,
+        [CONFIG_SET] = parse_set_value,
     };
 
     return parsers[key->type](key, value, section, expected, expected_size);
-}
-
-static int lower(int c)
-{
-    return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
-}
-
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Levenshtein's distance, one row at a time. */
-size_t config_edit_distance(struct config_span word, const char *candidate)
-{
-    size_t row[CONFIG_WORD_MAX + 1];
-
-    if (word.length > CONFIG_WORD_MAX) {
-        return word.length;
-    }
-    for (size_t i = 0; i <= word.length; i++) {
-        row[i] = i;
-    }
-    for (size_t j = 0; candidate[j] != '\0'; j++) {
-        size_t diagonal = row[0];
-
-        row[0] = j + 1;
-        for (size_t i = 1; i <= word.length; i++) {
-            size_t replaced = diagonal + (lower(word.text[i - 1]) != lower(candidate[j]) ? 1 : 0);
-
-            diagonal = row[i];
-            row[i] = smaller(replaced, smaller(row[i], row[i - 1]) + 1);
-        }
-    }
-    return row[word.length];
-}
-
-bool config_resembles(struct config_span word, const char *candidate)
-{
-    size_t distance = config_edit_distance(word, candidate);
-    size_t length = strlen(candidate);
-
-    /* An abbreviation, or at most two slips that leave something of it. */
-    return (word.length >= 2 && distance == length - word.length) ||
-           (distance <= 2 && distance < length);
 }

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "vmm/config.h"
+#include "vmm/config_keys.h"
 #include "vmm/config_value.h"
 
 #define TEXT_SIZE 16384
@@ -74,7 +75,7 @@ static void assert_good(const char *text)
 static void assert_line(const char *line, const char *expected)
 {
     char text[4096];
-    char message[512];
+    char message[640];
 
     (void)snprintf(text, sizeof(text), "[guest g]\nkernel = k\n%s\n", line);
     (void)snprintf(message, sizeof(message), "seedvisor.conf:3: %s\n", expected);
@@ -87,6 +88,13 @@ static void test_full_file(void **state)
     assert_good("# All there is.\n"
                 "[host]\n"
                 "debug.panic_after_exits = 5000\n"
+                "console = prefixed\n"
+                "on_idle = wait\n"
+                "rng.conditioner = sha256\n"
+                "rng.mix = egd,rdseed\n"
+                "rng.tap = off\n"
+                "trace = on\n"
+                "debug.rng_fault = stuck after 5\n"
                 "\n"
                 "; two guests\n"
                 "[guest web-1]\n"
@@ -98,10 +106,31 @@ static void test_full_file(void **state)
                 "rng = none\n"
                 "rng.page = trapped\n"
                 "virtio = legacy\n"
-                "virtio.features = suspend,in_order ,\tindirect\n"
+                "virtio.features = event_idx ,\tindirect\n"
+                "rng.rate = 4096/1000ms\n"
+                "rng.trap = on\n"
+                "cpus = 0,2-3\n"
+                "boot = linux\n"
+                "debug_exit = 0xf4\n"
+                "fw_cfg = on\n"
+                "on_poweroff = restart\n"
+                "on_reboot = fail\n"
+                "on_crash = stop\n"
+                "restart.limit = 7\n"
+                "start = off\n"
+                "start.delay = 2s\n"
                 "  [ guest \t B_2.x ]  \n"
-                "\tkernel=k\n");
+                "\tkernel=k\n"
+                "modules = /a, b/c\n"
+                "virtio.features = suspend,in_order ,\tindirect\n");
     assert_int_equal(config.host.panic_after_exits, 5000);
+    assert_int_equal(config.host.console, CONFIG_CONSOLE_PREFIXED);
+    assert_int_equal(config.host.on_idle, CONFIG_IDLE_WAIT);
+    assert_int_equal(config.host.rng_conditioner, CONFIG_CONDITIONER_SHA256);
+    assert_int_equal(config.host.rng_mix, 1 << CONFIG_SOURCE_RDSEED | 1 << CONFIG_SOURCE_EGD);
+    assert_int_equal(config.host.rng_tap, CONFIG_OFF);
+    assert_int_equal(config.host.trace, CONFIG_ON);
+    assert_string_equal(config.host.rng_fault, "stuck after 5");
     assert_int_equal(config.guest_count, 2);
     assert_string_equal(config.guests[0].name, "web-1");
     assert_string_equal(config.guests[0].kernel, "\\boot\\vmlinuz");
@@ -113,11 +142,30 @@ static void test_full_file(void **state)
     assert_int_equal(config.guests[0].rng, CONFIG_RNG_NONE);
     assert_int_equal(config.guests[0].rng_page, CONFIG_RNG_TRAPPED);
     assert_int_equal(config.guests[0].virtio, CONFIG_VIRTIO_LEGACY);
-    assert_int_equal(config.guests[0].virtio_features, 1 << CONFIG_VIRTIO_SUSPEND |
-                                                           1 << CONFIG_VIRTIO_IN_ORDER |
-                                                           1 << CONFIG_VIRTIO_INDIRECT);
+    assert_int_equal(config.guests[0].virtio_features,
+                     1 << CONFIG_VIRTIO_INDIRECT | 1 << CONFIG_VIRTIO_EVENT_IDX);
+    assert_int_equal(config.guests[0].rng_rate.bytes, 4096);
+    assert_int_equal(config.guests[0].rng_rate.period, 1000);
+    assert_int_equal(config.guests[0].rng_trap, CONFIG_ON);
+    assert_int_equal(config.guests[0].cpus, 1 << 0 | 1 << 2 | 1 << 3);
+    assert_int_equal(config.guests[0].boot, CONFIG_BOOT_LINUX);
+    assert_int_equal(config.guests[0].modules.count, 0);
+    assert_int_equal(config.guests[0].debug_exit, 0xf4);
+    assert_int_equal(config.guests[0].fw_cfg, CONFIG_ON);
+    assert_int_equal(config.guests[0].on_poweroff, CONFIG_END_RESTART);
+    assert_int_equal(config.guests[0].on_reboot, CONFIG_END_FAIL);
+    assert_int_equal(config.guests[0].on_crash, CONFIG_END_STOP);
+    assert_int_equal(config.guests[0].restart_limit, 7);
+    assert_int_equal(config.guests[0].start, CONFIG_OFF);
+    assert_int_equal(config.guests[0].start_delay, 2000);
     assert_string_equal(config.guests[1].name, "B_2.x");
     assert_string_equal(config.guests[1].kernel, "k");
+    assert_int_equal(config.guests[1].virtio_features, 1 << CONFIG_VIRTIO_SUSPEND |
+                                                           1 << CONFIG_VIRTIO_IN_ORDER |
+                                                           1 << CONFIG_VIRTIO_INDIRECT);
+    assert_int_equal(config.guests[1].modules.count, 2);
+    assert_string_equal(config.guests[1].modules.path[0], "\\a");
+    assert_string_equal(config.guests[1].modules.path[1], "b\\c");
 }
 
 static void test_defaults(void **state)
@@ -134,6 +182,27 @@ static void test_defaults(void **state)
     assert_int_equal(config.guests[0].virtio, CONFIG_VIRTIO_MODERN);
     assert_int_equal(config.guests[0].virtio_features,
                      1 << CONFIG_VIRTIO_INDIRECT | 1 << CONFIG_VIRTIO_EVENT_IDX);
+    assert_int_equal(config.guests[0].rng_rate.bytes, 0);
+    assert_int_equal(config.guests[0].rng_rate.period, 0);
+    assert_int_equal(config.guests[0].rng_trap, CONFIG_OFF);
+    assert_int_equal(config.guests[0].cpus, 0);
+    assert_int_equal(config.guests[0].boot, CONFIG_BOOT_AUTO);
+    assert_int_equal(config.guests[0].modules.count, 0);
+    assert_int_equal(config.guests[0].debug_exit, 0);
+    assert_int_equal(config.guests[0].fw_cfg, CONFIG_OFF);
+    assert_int_equal(config.guests[0].on_poweroff, CONFIG_END_STOP);
+    assert_int_equal(config.guests[0].on_reboot, CONFIG_END_STOP);
+    assert_int_equal(config.guests[0].on_crash, CONFIG_END_FAIL);
+    assert_int_equal(config.guests[0].restart_limit, 3);
+    assert_int_equal(config.guests[0].start, CONFIG_ON);
+    assert_int_equal(config.guests[0].start_delay, 0);
+    assert_int_equal(config.host.console, CONFIG_CONSOLE_AUTO);
+    assert_int_equal(config.host.on_idle, CONFIG_IDLE_POWEROFF);
+    assert_int_equal(config.host.rng_conditioner, CONFIG_CONDITIONER_NONE);
+    assert_int_equal(config.host.rng_mix, 1 << CONFIG_SOURCE_RDSEED | 1 << CONFIG_SOURCE_RDRAND);
+    assert_int_equal(config.host.rng_tap, CONFIG_OFF);
+    assert_int_equal(config.host.trace, CONFIG_OFF);
+    assert_string_equal(config.host.rng_fault, "");
     assert_good("[guest g]\nkernel = k\nvirtio.features =\n");
     assert_int_equal(config.guests[0].virtio_features, 0);
     assert_good("[guest g]\nkernel = k\nvirtio.features = packed, packed\n");
@@ -217,8 +286,9 @@ static void test_choices(void **state)
     (void)state;
     assert_good("[guest g]\nkernel = k\nrng = rdseed\n");
     assert_int_equal(config.guests[0].rng, CONFIG_RNG_RDSEED);
-    assert_line("rng = on", "rng = \"on\": expected rdseed or none");
-    assert_line("rng = RDSEED", "rng = \"RDSEED\": expected rdseed or none");
+    assert_line("rng = on", "rng = \"on\": expected rdseed or rdrand or egd or mix or none");
+    assert_line("rng = RDSEED",
+                "rng = \"RDSEED\": expected rdseed or rdrand or egd or mix or none");
     static const char features[] = "expected nothing or a list of indirect, event_idx, packed, "
                                    "in_order, notification_data, ring_reset, suspend";
     const char *const wrong[] = {"pack", "packed,",       ",packed", "packed,,suspend",
@@ -234,7 +304,217 @@ static void test_choices(void **state)
         assert_line(line, message);
     }
     assert_line("rng.page = on", "rng.page = \"on\": expected mapped or trapped");
-    assert_line("rng =", "rng = \"\": expected rdseed or none");
+    assert_line("rng =", "rng = \"\": expected rdseed or rdrand or egd or mix or none");
+}
+
+static void test_durations(void **state)
+{
+    (void)state;
+    assert_good("[guest g]\nkernel = k\nstart.delay = 0s\n");
+    assert_int_equal(config.guests[0].start_delay, 0);
+    assert_good("[guest g]\nkernel = k\nstart.delay = 3600s\n");
+    assert_int_equal(config.guests[0].start_delay, 3600000);
+    assert_good("[guest g]\nkernel = k\nstart.delay = 3600000ms\n");
+    assert_int_equal(config.guests[0].start_delay, 3600000);
+    static const char *const no_times[] = {"", "5", "s", "ms", "-1s", "1.5s", "5 s", "5m", "5S"};
+
+    for (size_t i = 0; i < sizeof(no_times) / sizeof(no_times[0]); i++) {
+        char line[64];
+        char message[128];
+
+        (void)snprintf(line, sizeof(line), "start.delay = %s", no_times[i]);
+        (void)snprintf(message, sizeof(message),
+                       "start.delay = \"%s\": expected a time such as 500ms or 2s", no_times[i]);
+        assert_line(line, message);
+    }
+    assert_line("start.delay = 3600001ms",
+                "start.delay = \"3600001ms\": expected a time from 0ms to 3600000ms");
+    /* Times 1000, this would be 384 in 64 bits. */
+    assert_line("start.delay = 18446744073709552s",
+                "start.delay = \"18446744073709552s\": expected a time from 0ms to 3600000ms");
+}
+
+static void test_rates(void **state)
+{
+    (void)state;
+    assert_good("[guest g]\nkernel = k\nrng.rate = 1 / 1ms\n");
+    assert_int_equal(config.guests[0].rng_rate.bytes, 1);
+    assert_int_equal(config.guests[0].rng_rate.period, 1);
+    assert_good("[guest g]\nkernel = k\nrng.rate = 1G/3600s\n");
+    assert_int_equal(config.guests[0].rng_rate.bytes, 1 << 30);
+    assert_int_equal(config.guests[0].rng_rate.period, 3600000);
+    static const char *const no_rates[] = {"",       "4096",     "4096/",  "/1s",   "4096/1000",
+                                           "4kB/1s", "4096/1/s", "-1/1ms", "1/-1ms"};
+
+    for (size_t i = 0; i < sizeof(no_rates) / sizeof(no_rates[0]); i++) {
+        char line[64];
+        char message[128];
+
+        (void)snprintf(line, sizeof(line), "rng.rate = %s", no_rates[i]);
+        (void)snprintf(message, sizeof(message),
+                       "rng.rate = \"%s\": expected bytes in a time such as 4096/1000ms",
+                       no_rates[i]);
+        assert_line(line, message);
+    }
+    static const char *const out_of_range[] = {"0/1ms", "1/0ms", "1/0s", "1/3600001ms",
+                                               "1073741825/1s"};
+
+    for (size_t i = 0; i < sizeof(out_of_range) / sizeof(out_of_range[0]); i++) {
+        char line[64];
+        char message[128];
+
+        (void)snprintf(line, sizeof(line), "rng.rate = %s", out_of_range[i]);
+        (void)snprintf(message, sizeof(message),
+                       "rng.rate = \"%s\": expected 1 to 1073741824 bytes in 1ms to 3600000ms",
+                       out_of_range[i]);
+        assert_line(line, message);
+    }
+}
+
+static void test_cpus(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *list;
+        uint64_t set;
+    } good[] = {
+        {"0", 1},   {"63", 1ULL << 63},    {"0-63", UINT64_MAX},
+        {"1-1", 2}, {"0 , 2 - 3,\t2", 13}, {"62-63,0", 3ULL << 62 | 1},
+    };
+
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        char text[96];
+
+        (void)snprintf(text, sizeof(text), "[guest g]\nkernel = k\ncpus = %s\n", good[i].list);
+        assert_good(text);
+        assert_true(config.guests[0].cpus == good[i].set);
+    }
+    static const char *const wrong[] = {
+        "",   ",",    "0,",    ",0",  "64",  "0-64", "3-2",  "-1",
+        "1-", "1--2", "1-2-3", "all", "0x1", "0 1",  "0,,1", "18446744073709551616"};
+
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        char line[64];
+        char message[128];
+
+        (void)snprintf(line, sizeof(line), "cpus = %s", wrong[i]);
+        (void)snprintf(message, sizeof(message),
+                       "cpus = \"%s\": expected CPUs from 0 to 63 such as 0,2-3", wrong[i]);
+        assert_line(line, message);
+    }
+}
+
+static void test_ports(void **state)
+{
+    (void)state;
+    assert_good("[guest g]\nkernel = k\ndebug_exit = 0XFFff\n");
+    assert_int_equal(config.guests[0].debug_exit, 0xffff);
+    assert_good("[guest g]\nkernel = k\ndebug_exit = 244\n");
+    assert_int_equal(config.guests[0].debug_exit, 244);
+    static const char *const wrong[] = {"",
+                                        "0",
+                                        "0x",
+                                        "0x0",
+                                        "65536",
+                                        "0x10000",
+                                        "0xfg",
+                                        "f4",
+                                        "0xf4h",
+                                        "-1",
+                                        "0x1ffffffffffffffff"};
+
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        char line[64];
+        char message[128];
+
+        (void)snprintf(line, sizeof(line), "debug_exit = %s", wrong[i]);
+        (void)snprintf(message, sizeof(message),
+                       "debug_exit = \"%s\": expected an I/O port from 0x1 to 0xffff", wrong[i]);
+        assert_line(line, message);
+    }
+}
+
+static void test_lists_of_paths(void **state)
+{
+    (void)state;
+    char line[512];
+    char message[640];
+
+    assert_good("[guest g]\nkernel = k\nmodules = 1,2,3,4,5,6,7, \\dir/8 8\n");
+    assert_int_equal(config.guests[0].modules.count, 8);
+    assert_string_equal(config.guests[0].modules.path[0], "1");
+    assert_string_equal(config.guests[0].modules.path[7], "\\dir\\8 8");
+    assert_line("modules = 1,2,3,4,5,6,7,8,9",
+                "modules = \"1,2,3,4,5,6,7,8,9\": expected at most 8 paths");
+    assert_line("modules =", "modules = \"\": expected a path such as \\first.bin, \\second.bin");
+    assert_line("modules = a,",
+                "modules = \"a,\": expected a path such as \\first.bin, \\second.bin");
+    assert_line("modules = a,,b",
+                "modules = \"a,,b\": expected a path such as \\first.bin, \\second.bin");
+    assert_line("modules = a,\xc3\xa4",
+                "modules = \"a,\xc3\xa4\": expected a path of ASCII characters");
+    (void)snprintf(line, sizeof(line), "modules = a,%0256d", 0);
+    (void)snprintf(message, sizeof(message),
+                   "modules = \"a,%038d...\": expected at most 255 characters, not 256", 0);
+    assert_line(line, message);
+}
+
+static void test_sets_that_must_not_be_empty(void **state)
+{
+    (void)state;
+    assert_good("[host]\nrng.mix = egd\n[guest g]\nkernel = k\nrng = mix\n");
+    assert_int_equal(config.host.rng_mix, 1 << CONFIG_SOURCE_EGD);
+    assert_int_equal(config.guests[0].rng, CONFIG_RNG_MIX);
+    assert_mistakes("[host]\nrng.mix =\n[guest g]\nkernel = k\n",
+                    "seedvisor.conf:2: rng.mix = \"\": expected a list of rdseed, rdrand, egd\n");
+    assert_mistakes("[host]\nrng.mix = rdseed,\n[guest g]\nkernel = k\n",
+                    "seedvisor.conf:2: rng.mix = \"rdseed,\": expected a list of rdseed, rdrand, "
+                    "egd\n");
+}
+
+/* Values that are good each by itself, and not together. */
+static void test_contradictions(void **state)
+{
+    (void)state;
+    static const char tap[] = "[host]\nrng.tap = on\n[guest a]\nkernel = k\n[guest b]\nrng = egd\n"
+                              "kernel = k\n[guest c]\nkernel = k\nrng = none\n";
+
+    assert_mistakes(tap,
+                    "seedvisor.conf:3: [guest a]: expected rng = none, because of rng.tap = on "
+                    "at line 2\n"
+                    "seedvisor.conf:6: [guest b]: expected rng = none, because of rng.tap = on "
+                    "at line 2\n");
+    assert_good("[host]\nrng.tap = on\n[guest a]\nkernel = k\nrng = none\n");
+    assert_mistakes(
+        "[guest g]\nvirtio = legacy\nkernel = k\nvirtio.features = packed\n",
+        "seedvisor.conf:4: [guest g]: expected virtio.features = indirect, event_idx or "
+        "less, because of virtio = legacy at line 2\n");
+    assert_good("[guest g]\nvirtio = legacy\nkernel = k\n");
+    assert_mistakes(
+        "[guest g]\nmodules = m\nboot = pvh\nkernel = k\n",
+        "seedvisor.conf:2: [guest g]: modules are for boot = multiboot or auto, not for "
+        "what line 3 says\n");
+    assert_good("[guest g]\nmodules = m\nboot = multiboot\nkernel = k\n");
+    assert_mistakes("[guest g]\ninitrd = i\nboot = multiboot\nkernel = k\n",
+                    "seedvisor.conf:2: [guest g]: an initrd is for boot = linux, pvh or auto, not "
+                    "for what line 3 says; did you mean modules?\n");
+    assert_mistakes("[guest g]\ninitrd = i\nboot = flat\nkernel = k\n",
+                    "seedvisor.conf:2: [guest g]: an initrd is for boot = linux, pvh or auto, not "
+                    "for what line 3 says\n");
+    assert_good("[guest g]\ninitrd = i\nboot = pvh\nkernel = k\n");
+    /* Contradictions are told once all values are good. */
+    assert_mistakes("[guest g]\ninitrd = i\nboot = flat\nkernel = k\nvcpus = 0\n",
+                    "seedvisor.conf:5: vcpus = \"0\": expected a number from 1 to 64\n");
+}
+
+static void test_a_run_without_start(void **state)
+{
+    (void)state;
+    assert_mistakes("[guest a]\nkernel = k\nstart = off\n[guest b]\nkernel = k\nstart = off\n",
+                    "seedvisor.conf: start = off for every guest: expected on_idle = wait in "
+                    "[host], or a guest that starts\n");
+    assert_good("[guest a]\nkernel = k\nstart = off\n[guest b]\nkernel = k\n");
+    assert_good("[guest a]\nkernel = k\nstart = off\n[host]\non_idle = wait\n");
 }
 
 static void test_paths_and_texts(void **state)
@@ -268,18 +548,21 @@ static void test_paths_and_texts(void **state)
     assert_line(line, expected);
 }
 
+#define GUEST_KEYS                                                                                 \
+    "kernel, initrd, modules, cmdline, boot, memory, vcpus, cpus, rng, rng.rate, rng.page, "       \
+    "rng.trap, virtio, virtio.features, debug_exit, fw_cfg, on_poweroff, on_reboot, on_crash, "    \
+    "restart.limit, start, start.delay"
+
 static void test_unknown_keys(void **state)
 {
     (void)state;
     assert_line("memroy = 1G", "memroy: no such key in [guest g]; did you mean memory?");
     assert_line("Memory = 1G", "Memory: no such key in [guest g]; did you mean memory?");
     assert_line("mem = 1G", "mem: no such key in [guest g]; did you mean memory?");
-    assert_line("cpus = 2", "cpus: no such key in [guest g]; did you mean vcpus?");
+    assert_line("vcpu = 2", "vcpu: no such key in [guest g]; did you mean vcpus?");
     assert_line("rgn = none", "rgn: no such key in [guest g]; did you mean rng?");
-    assert_line("colour = red", "colour: no such key in [guest g]; expected one of kernel, initrd, "
-                                "cmdline, memory, vcpus, rng, rng.page, virtio, virtio.features");
-    assert_line("x = 1", "x: no such key in [guest g]; expected one of kernel, initrd, cmdline, "
-                         "memory, vcpus, rng, rng.page, virtio, virtio.features");
+    assert_line("colour = red", "colour: no such key in [guest g]; expected one of " GUEST_KEYS);
+    assert_line("x = 1", "x: no such key in [guest g]; expected one of " GUEST_KEYS);
     assert_line("debug.panic_after_exits = 1",
                 "debug.panic_after_exits: no such key in [guest g]; it belongs into [host]");
     assert_mistakes("[host]\nmemory = 1G\n[guest g]\nkernel = k\n",
@@ -288,10 +571,9 @@ static void test_unknown_keys(void **state)
     assert_mistakes("[host]\npanic = 1\n[guest g]\nkernel = k\n",
                     "seedvisor.conf:2: panic: no such key in [host]; did you mean "
                     "debug.panic_after_exits?\n");
-    assert_line(
-        "averyveryverylongkeynamethatnooneeverthoughtof.atall.whoever.may.have.asked = 1",
-        "averyveryverylongkeynamethatnooneevertho...: no such key in [guest g]; expected "
-        "one of kernel, initrd, cmdline, memory, vcpus, rng, rng.page, virtio, virtio.features");
+    assert_line("averyveryverylongkeynamethatnooneeverthoughtof.atall.whoever.may.have.asked = 1",
+                "averyveryverylongkeynamethatnooneevertho...: no such key in [guest g]; expected "
+                "one of " GUEST_KEYS);
 }
 
 static void test_doubled_and_missing_keys(void **state)
@@ -424,7 +706,7 @@ static void test_the_table_is_complete(void **state)
     size_t count = 0;
     const struct config_key *keys = config_keys(&count);
 
-    assert_int_equal(count, 10);
+    assert_int_equal(count, 30);
     for (size_t i = 0; i < count; i++) {
         char text[256];
         bool host = strcmp(keys[i].section, "host") == 0;
@@ -433,11 +715,9 @@ static void test_the_table_is_complete(void **state)
         assert_true(strlen(keys[i].help) > 10);
         assert_false(keys[i].required && keys[i].fallback != NULL);
         /* The example and the default must be accepted. */
-        (void)snprintf(text, sizeof(text), "%s%s = %s\n%s", host ? "[host]\n" : "[guest g]\n",
-                       keys[i].name, keys[i].example,
-                       host                ? "[guest g]\nkernel = k\n"
-                       : !keys[i].required ? "kernel = k\n"
-                                           : "");
+        (void)snprintf(text, sizeof(text), "%s%s = %s\n%s[guest other]\nkernel = k\nrng = none\n",
+                       host ? "[host]\n" : "[guest g]\n", keys[i].name, keys[i].example,
+                       host || keys[i].required ? "" : "kernel = k\n");
         assert_good(text);
         if (keys[i].fallback != NULL) {
             char expected[128] = "";
@@ -503,6 +783,14 @@ int main(void)
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_rates),
+        cmocka_unit_test(test_cpus),
+        cmocka_unit_test(test_ports),
+        cmocka_unit_test(test_lists_of_paths),
+        cmocka_unit_test(test_sets_that_must_not_be_empty),
+        cmocka_unit_test(test_contradictions),
+        cmocka_unit_test(test_a_run_without_start),
         cmocka_unit_test(test_paths_and_texts),
         cmocka_unit_test(test_unknown_keys),
         cmocka_unit_test(test_doubled_and_missing_keys),

@@ -8,7 +8,7 @@
 
 #define PREFIX      "seedvisor: "
 #define PREFIX_SIZE (sizeof(PREFIX) - 1)
-#define LINE_SIZE   256
+#define LINE_SIZE   512
 
 void log_line(const char *text, ...)
 {
