@@ -539,7 +539,7 @@ static void test_real_kernel(void **state)
     (void)state;
     const char *path = getenv("SEEDVISOR_TEST_KERNEL");
 
-    if (path == NULL) {
+    if (path == NULL || path[0] == '\0') {
         skip();
     }
     struct fixture *fixture = make(256 * MEGA, 0);
