@@ -32,12 +32,19 @@ struct segment {
     uint16_t attributes;
 };
 
-/* Where and how a vCPU starts: 64-bit mode with flat segments and the caller's page tables. */
+/* Flat segments in both: with the caller's page tables, or in protected mode without paging. */
+enum vcpu_start_mode { START_64_BIT, START_32_BIT };
+
+/* Where and how a vCPU starts. Registers that are not named are 0. */
 struct vcpu_start {
+    enum vcpu_start_mode mode;
     uint64_t rip;
     uint64_t rsp;
+    uint64_t rax;
+    uint64_t rbx;
     uint64_t rsi;
-    uint64_t cr3;
+    uint64_t rdi;
+    uint64_t cr3; /* for 64 bits */
     uint64_t gdt_base;
     uint16_t gdt_limit;
     uint16_t code_selector;

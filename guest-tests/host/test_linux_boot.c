@@ -11,9 +11,9 @@
 #include <cmocka.h>
 
 #include "arch/x86/cpu/registers.h"
+#include "arch/x86/guest/boot.h"
 #include "arch/x86/guest/guest_paging.h"
 #include "arch/x86/guest/layout.h"
-#include "arch/x86/guest/linux_boot.h"
 #include "vmm/guest_memory.h"
 
 #define MEGA 0x100000ULL
@@ -34,9 +34,9 @@ struct fixture {
     uint8_t kernel[KERNEL_SIZE + 100];
     uint8_t initrd[5000];
     uint8_t seed[32];
-    struct linux_boot_image image;
+    struct boot_image image;
     struct vcpu_start start;
-    char error[LINUX_BOOT_ERROR_SIZE];
+    char error[BOOT_ERROR_SIZE];
 };
 
 static void put(uint8_t *bytes, size_t offset, size_t size, uint64_t value)
@@ -104,13 +104,10 @@ static struct fixture *make(uint64_t low_size, uint64_t high_size)
     for (size_t i = 0; i < sizeof(fixture->seed); i++) {
         fixture->seed[i] = (uint8_t)(0xc0 + i);
     }
-    fixture->image = (struct linux_boot_image){
-        .kernel_name = "\\vmlinuz",
-        .kernel = fixture->kernel,
-        .kernel_size = sizeof(fixture->kernel),
-        .initrd_name = "\\initrd.img",
-        .initrd = fixture->initrd,
-        .initrd_size = sizeof(fixture->initrd),
+    fixture->image = (struct boot_image){
+        .kind = BOOT_LINUX,
+        .kernel = {"\\vmlinuz", fixture->kernel, sizeof(fixture->kernel)},
+        .initrd = {"\\initrd.img", fixture->initrd, sizeof(fixture->initrd)},
         .cmdline = "console=ttyS0 quiet",
         .rsdp_gpa = LAYOUT_ACPI_BASE,
         .rng_seed = fixture->seed,
@@ -130,7 +127,7 @@ static void destroy(struct fixture *fixture)
 static bool load(struct fixture *fixture)
 {
     memset(fixture->error, 'x', sizeof(fixture->error));
-    return linux_boot_load(&fixture->memory, &fixture->image, &fixture->start, fixture->error);
+    return boot_load(&fixture->memory, &fixture->image, &fixture->start, fixture->error);
 }
 
 static void assert_loads(struct fixture *fixture)
@@ -330,8 +327,8 @@ static void test_without_initrd(void **state)
     (void)state;
     struct fixture *fixture = make(64 * MEGA, 0);
 
-    fixture->image.initrd = NULL;
-    fixture->image.initrd_size = 0;
+    fixture->image.initrd.data = NULL;
+    fixture->image.initrd.size = 0;
     fixture->image.cmdline = "";
     assert_loads(fixture);
     const uint8_t *zero_page = at(fixture, fixture->start.rsi);
@@ -437,34 +434,34 @@ static void test_refused_sizes(void **state)
     struct fixture *fixture = make(64 * MEGA, 0);
     char cmdline[5000];
 
-    fixture->image.kernel_size = 0;
+    fixture->image.kernel.size = 0;
     assert_false(load(fixture));
     assert_string_equal(fixture->error, "\\vmlinuz is no bzImage: it has only 0 bytes");
-    fixture->image.kernel_size = 0x28f;
+    fixture->image.kernel.size = 0x28f;
     assert_false(load(fixture));
     assert_string_equal(fixture->error, "\\vmlinuz is no bzImage: it has only 655 bytes");
-    fixture->image.kernel_size = KERNEL_SIZE - 1;
+    fixture->image.kernel.size = KERNEL_SIZE - 1;
     assert_false(load(fixture));
     assert_string_equal(fixture->error,
                         "\\vmlinuz is cut off: it has 14335 bytes and its header says 14336");
-    fixture->image.kernel_size = KERNEL_SIZE;
+    fixture->image.kernel.size = KERNEL_SIZE;
     assert_loads(fixture);
 
     /* The kernel ends at 24 MiB: 40 MiB are left for an initrd. Its bytes are not looked at. */
-    fixture->image.initrd_size = 40 * MEGA + 1;
+    fixture->image.initrd.size = 40 * MEGA + 1;
     assert_false(load(fixture));
     assert_string_equal(fixture->error,
                         "\\initrd.img needs 41 MiB of memory, and the kernel leaves 40 MiB");
-    fixture->image.initrd_size = SIZE_MAX;
+    fixture->image.initrd.size = SIZE_MAX;
     assert_false(load(fixture));
     /* Enough bytes, but not once the start is on a page. */
     put(fixture->kernel, 0x260, 4, INIT_SIZE + 0x800);
-    fixture->image.initrd_size = 40 * MEGA - 0x800;
+    fixture->image.initrd.size = 40 * MEGA - 0x800;
     assert_false(load(fixture));
     assert_string_equal(fixture->error,
                         "\\initrd.img needs 40 MiB of memory, and the kernel leaves 39 MiB");
     put(fixture->kernel, 0x260, 4, INIT_SIZE);
-    fixture->image.initrd_size = 0;
+    fixture->image.initrd.size = 0;
 
     /* A kernel that takes any length does not get more than there is room for. */
     put(fixture->kernel, 0x238, 4, 0xffffffff);
@@ -473,7 +470,7 @@ static void test_refused_sizes(void **state)
     fixture->image.cmdline = cmdline;
     assert_false(load(fixture));
     assert_string_equal(fixture->error,
-                        "the command line has 4096 characters, and \\vmlinuz takes 4095");
+                        "the command line has 4096 characters, and there is room for 4095");
     cmdline[4095] = '\0';
     assert_loads(fixture);
     destroy(fixture);
@@ -484,16 +481,17 @@ static void test_refused_memory(void **state)
     (void)state;
     struct fixture *fixture = make(24 * MEGA - 0x1000, 64 * MEGA);
 
+    fixture->image.module_count = 1;
+    assert_false(load(fixture));
+    assert_string_equal(fixture->error,
+                        "\\vmlinuz is booted by Linux's own protocol, which has no modules");
+    fixture->image.module_count = 0;
     assert_false(load(fixture));
     assert_string_equal(fixture->error,
                         "\\vmlinuz needs 24 MiB of memory to start, and the guest has 87 MiB");
     fixture->memory.regions[0].gpa = 0x1000;
     assert_false(load(fixture));
-    fixture->memory.count = 0;
-    assert_false(load(fixture));
-    assert_string_equal(fixture->error,
-                        "\\vmlinuz needs 24 MiB of memory to start, and the guest has 0 MiB");
-    fixture->memory.count = 2;
+    assert_string_equal(fixture->error, "the guest has no memory from 0 to 1 MiB");
     fixture->memory.regions[0].gpa = 0;
     destroy(fixture);
 }
@@ -546,8 +544,8 @@ static void test_real_kernel(void **state)
     size_t size = 0;
     uint8_t *kernel = read_whole(path, &size);
 
-    fixture->image.kernel = kernel;
-    fixture->image.kernel_size = size;
+    fixture->image.kernel.data = kernel;
+    fixture->image.kernel.size = size;
     assert_loads(fixture);
     size_t setup = ((size_t)kernel[0x1f1] + 1) * 512;
     uint64_t body = get(kernel, 0x1f4, 4) * 16;

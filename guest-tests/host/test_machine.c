@@ -127,7 +127,7 @@ static void put(uint8_t *bytes, size_t offset, size_t size, uint64_t value)
 
 static uint8_t kernel[KERNEL_SIZE];
 static uint8_t *ram;
-static struct linux_boot_image image;
+static struct boot_image image;
 
 /* The least that counts as a bzImage of protocol 2.15 with 64-bit entry, in 64 MiB of RAM. */
 static int set_up_start(void **state)
@@ -148,10 +148,7 @@ static int set_up_start(void **state)
     put(kernel, 0x238, 4, 2047);
     put(kernel, 0x258, 8, 0x1000000);
     put(kernel, 0x260, 4, 0x800000);
-    image = (struct linux_boot_image){.kernel_name = "/vmlinuz",
-                                      .kernel = kernel,
-                                      .kernel_size = sizeof(kernel),
-                                      .cmdline = "quiet"};
+    image = (struct boot_image){.kernel = {"/vmlinuz", kernel, sizeof(kernel)}, .cmdline = "quiet"};
     ram = aligned_alloc(4096, BIG_RAM);
     assert_non_null(ram);
     memset(ram, 0, BIG_RAM);
@@ -177,7 +174,7 @@ static const uint8_t *find_in_ram(const void *bytes, size_t length)
 static void test_start(void **state)
 {
     (void)state;
-    uint8_t seed[LINUX_BOOT_SEED_SIZE];
+    uint8_t seed[BOOT_SEED_SIZE];
 
     /* The seed is the 32 bytes that the core would hand out next; nobody gets them again. */
     while (entropy_refill(&machine.entropy, 64) > 0) {

@@ -91,6 +91,28 @@ static void test_start(void **state)
     assert_int_equal(field(&vmcb, 0x0c0, 4), 0);                  /* nothing is clean */
 }
 
+/* As Multiboot and PVH enter a kernel: protected mode, no paging, flat segments. */
+static void test_start_in_32_bits(void **state)
+{
+    (void)state;
+    static struct vmcb vmcb;
+    struct vcpu_start narrow = start;
+
+    memset(&vmcb, 0xff, sizeof(vmcb));
+    narrow.mode = START_32_BIT;
+    vmcb_start(&vmcb, &narrow);
+    assert_segment(&vmcb, 0x00, 0x18, 0xc93, 0xffffffff); /* ES */
+    assert_segment(&vmcb, 0x10, 0x10, 0xc9b, 0xffffffff); /* CS: D, no L */
+    assert_segment(&vmcb, 0x90, 0, 0x8b, 0x67);           /* TR */
+    assert_int_equal(field(&vmcb, 0x4d0, 8), 0x1000);     /* EFER: SVME alone */
+    assert_int_equal(field(&vmcb, 0x548, 8), 0);          /* CR4 */
+    assert_int_equal(field(&vmcb, 0x550, 8), 0);          /* CR3 */
+    assert_int_equal(field(&vmcb, 0x558, 8), 0x11);       /* CR0: PE, ET */
+    assert_int_equal(field(&vmcb, 0x570, 8), 2);          /* RFLAGS */
+    assert_int_equal(field(&vmcb, 0x578, 8), 0x1000200);  /* RIP */
+    assert_int_equal(field(&vmcb, 0x5d8, 8), 0x8000);     /* RSP */
+}
+
 /* Where a start-up interrupt puts it: APM Vol. 2, 16.5, and table 14-1 for the rest. */
 static void test_start_up(void **state)
 {
@@ -164,9 +186,9 @@ static void test_permission_map(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_control_area),   cmocka_unit_test(test_start),
-        cmocka_unit_test(test_start_up),       cmocka_unit_test(test_attributes),
-        cmocka_unit_test(test_permission_map),
+        cmocka_unit_test(test_control_area),     cmocka_unit_test(test_start),
+        cmocka_unit_test(test_start_in_32_bits), cmocka_unit_test(test_start_up),
+        cmocka_unit_test(test_attributes),       cmocka_unit_test(test_permission_map),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,7 +9,7 @@
 #include "vmm/log.h"
 
 static bool read_file(const struct config_guest *config, const char *key, const char *path,
-                      const void **data, size_t *size)
+                      struct boot_file *file)
 {
     static const char *const reasons[] = {
         [FILE_NO_VOLUME] = "the volume we were loaded from has no file system",
@@ -27,8 +27,7 @@ static bool read_file(const struct config_guest *config, const char *key, const 
         log_line("guest \"%s\": %s = %s: %s", config->name, key, path, reasons[status]);
         return false;
     }
-    *data = bytes;
-    *size = length;
+    *file = (struct boot_file){.name = path, .data = bytes, .size = length};
     return true;
 }
 
@@ -60,15 +59,10 @@ bool guest_prepare(struct guest *guest, const struct config_guest *config)
     uint64_t high = config->memory - low;
 
     guest->config = config;
-    guest->image.kernel_name = config->kernel;
-    guest->image.initrd_name = config->initrd;
     guest->image.cmdline = config->cmdline;
-    if (!read_file(config, "kernel", config->kernel, &guest->image.kernel,
-                   &guest->image.kernel_size)) {
-        return false;
-    }
-    if (config->initrd[0] != '\0' && !read_file(config, "initrd", config->initrd,
-                                                &guest->image.initrd, &guest->image.initrd_size)) {
+    if (!read_file(config, "kernel", config->kernel, &guest->image.kernel) ||
+        (config->initrd[0] != '\0' &&
+         !read_file(config, "initrd", config->initrd, &guest->image.initrd))) {
         return false;
     }
     return add_region(guest, 0, low) &&

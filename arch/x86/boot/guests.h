@@ -12,7 +12,7 @@
 /* One guest, from its section of the configuration to its machine. */
 struct guest {
     const struct config_guest *config;
-    struct linux_boot_image image; /* the files, in memory from the firmware */
+    struct boot_image image; /* the files, in memory from the firmware */
     struct guest_console console;
     struct vm vm;
 };

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "arch/x86/guest/acpi.h"
+#include "arch/x86/guest/boot.h"
 #include "arch/x86/guest/layout.h"
 #include "vmm/host.h"
 #include "vmm/log.h"
@@ -238,12 +239,12 @@ bool machine_create(struct vm *vm, const struct machine_setup *setup, struct are
     return true;
 }
 
-bool machine_start(struct vm *vm, struct linux_boot_image *image, struct entropy_core *entropy)
+bool machine_start(struct vm *vm, struct boot_image *image, struct entropy_core *entropy)
 {
     const struct acpi_configuration acpi = {.vcpus = vm->vcpu_count, .rng = vm->arch->has_rng};
     struct vcpu_start start;
-    uint8_t seed[LINUX_BOOT_SEED_SIZE];
-    char error[LINUX_BOOT_ERROR_SIZE];
+    uint8_t seed[BOOT_SEED_SIZE];
+    char error[BOOT_ERROR_SIZE];
 
     if (!acpi_build(&vm->memory, &acpi, &image->rsdp_gpa)) {
         log_line("guest \"%s\": the ACPI tables do not fit", vm->name);
@@ -257,7 +258,7 @@ bool machine_start(struct vm *vm, struct linux_boot_image *image, struct entropy
         }
     }
     image->rng_seed = seed;
-    bool loaded = linux_boot_load(&vm->memory, image, &start, error);
+    bool loaded = boot_load(&vm->memory, image, &start, error);
 
     wipe(seed, sizeof(seed));
     image->rng_seed = NULL;

@@ -5,9 +5,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "arch/x86/guest/boot_image.h"
 #include "arch/x86/guest/cpu_policy.h"
 #include "arch/x86/guest/io_apic.h"
-#include "arch/x86/guest/linux_boot.h"
 #include "arch/x86/guest/local_apic.h"
 #include "arch/x86/guest/pvclock.h"
 #include "devices/power/power.h"
@@ -84,7 +84,7 @@ bool machine_create(struct vm *vm, const struct machine_setup *setup, struct are
  * exists, ready to run it. On the vCPU's home CPU. False, with a line in the log, if the image
  * cannot be booted.
  */
-bool machine_start(struct vm *vm, struct linux_boot_image *image, struct entropy_core *entropy);
+bool machine_start(struct vm *vm, struct boot_image *image, struct entropy_core *entropy);
 
 /* Around every use of a device. Unlocking notes when the devices want to be polled. */
 void machine_lock(struct vm *vm);

@@ -50,7 +50,10 @@ static void reset_backend(struct vcpu *vcpu)
 void svm_vcpu_start(struct vcpu *vcpu, const struct vcpu_start *start)
 {
     reset_backend(vcpu);
+    vcpu->general[GENERAL_RAX] = start->rax;
+    vcpu->general[GENERAL_RBX] = start->rbx;
     vcpu->general[GENERAL_RSI] = start->rsi;
+    vcpu->general[GENERAL_RDI] = start->rdi;
     vmcb_start(vcpu->backend->vmcb, start);
 }
 

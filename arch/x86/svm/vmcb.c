@@ -39,17 +39,22 @@ static void reset_state(struct vmcb *vmcb)
 
 void vmcb_start(struct vmcb *vmcb, const struct vcpu_start *start)
 {
-    const uint16_t code = 0xa9b; /* 64-bit, present, execute/read, accessed */
+    const bool wide = start->mode == START_64_BIT;
+    /* Both 4 KiB units, present, execute/read and accessed; 64-bit or 32-bit. */
+    const uint16_t code = wide ? 0xa9b : 0xc9b;
     const uint16_t data = 0xc93; /* 32-bit, 4 KiB units, present, read/write, accessed */
     struct vmcb_state *state = &vmcb->state;
 
     reset_state(vmcb);
     state->gdtr.base = start->gdt_base;
     state->gdtr.limit = start->gdt_limit;
-    state->efer |= EFER_LME | EFER_LMA;
-    state->cr0 = CR0_PE | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
-    state->cr3 = start->cr3;
-    state->cr4 = CR4_PAE;
+    state->cr0 = CR0_PE | CR0_ET;
+    if (wide) {
+        state->efer |= EFER_LME | EFER_LMA;
+        state->cr0 |= CR0_NE | CR0_WP | CR0_PG;
+        state->cr3 = start->cr3;
+        state->cr4 = CR4_PAE;
+    }
     state->rip = start->rip;
     state->rsp = start->rsp;
     for (unsigned i = SEGMENT_ES; i <= SEGMENT_GS; i++) {

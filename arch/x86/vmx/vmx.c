@@ -361,14 +361,16 @@ static void write_initial_state(struct vcpu *vcpu, const struct initial_state *s
 
 static void vmx_vcpu_start(struct vcpu *vcpu, const struct vcpu_start *start)
 {
+    const bool wide = start->mode == START_64_BIT;
     const struct initial_state state = {
-        .cr0 = CR0_PE | CR0_ET | CR0_NE | CR0_WP | CR0_PG,
-        .cr3 = start->cr3,
-        .cr4 = CR4_PAE,
-        .efer = EFER_LME | EFER_LMA,
+        .cr0 = wide ? CR0_PE | CR0_ET | CR0_NE | CR0_WP | CR0_PG : CR0_PE | CR0_ET,
+        .cr3 = wide ? start->cr3 : 0,
+        .cr4 = wide ? CR4_PAE : 0,
+        .efer = wide ? EFER_LME | EFER_LMA : 0,
         .rip = start->rip,
         .rsp = start->rsp,
-        .code_rights = 0xa09b, /* 64-bit, present, execute/read, accessed */
+        /* Both 4 KiB units, present, execute/read and accessed; 64-bit or 32-bit. */
+        .code_rights = wide ? 0xa09b : 0xc09b,
         .data_rights = 0xc093, /* 32-bit, 4 KiB units, present, read/write, accessed */
         .code_selector = start->code_selector,
         .data_selector = start->data_selector,
@@ -376,7 +378,10 @@ static void vmx_vcpu_start(struct vcpu *vcpu, const struct vcpu_start *start)
     };
 
     write_initial_state(vcpu, &state);
+    vcpu->general[GENERAL_RAX] = start->rax;
+    vcpu->general[GENERAL_RBX] = start->rbx;
     vcpu->general[GENERAL_RSI] = start->rsi;
+    vcpu->general[GENERAL_RDI] = start->rdi;
     vmcs_write(VMCS_GUEST_GDTR_BASE, start->gdt_base);
     vmcs_write(VMCS_GUEST_GDTR_LIMIT, start->gdt_limit);
 }
