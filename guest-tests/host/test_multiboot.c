@@ -196,19 +196,19 @@ static void test_refused_addresses(void **state)
         {12, 0x200205,
          "\\boot\\kernel.elf has a broken Multiboot header: it is not at its "
          "header_addr"},
-        {12, 0x1fffff,
+        {12, 0xfffff,
          "\\boot\\kernel.elf has a broken Multiboot header: it is not at its "
          "header_addr"},
         {20, 0x203f01,
          "\\boot\\kernel.elf is cut off, or has a broken Multiboot header: "
          "load_end_addr"},
-        {20, 0x1fffff,
+        {20, 0xfffff,
          "\\boot\\kernel.elf is cut off, or has a broken Multiboot header: "
          "load_end_addr"},
         {24, 16 * MEGA + 1,
          "\\boot\\kernel.elf wants to be loaded from 0x200000 to 0x1000001, "
          "where no memory is"},
-        {28, 0x1fffff,
+        {28, 0xfffff,
          "\\boot\\kernel.elf has its entry point at 0xfffff, where nothing of it "
          "is loaded"},
         {28, 0x203000,
