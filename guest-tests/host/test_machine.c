@@ -91,6 +91,44 @@ static void test_create_without_entropy(void **state)
     assert_int_equal(machine.mapping_count, 1);
 }
 
+/* Ports that are there only on demand: a suite's questions, and its result. */
+static void test_create_for_test_suites(void **state)
+{
+    (void)state;
+    struct machine_setup setup = scripted_setup(2);
+    uint64_t value;
+
+    assert_true(machine_create(&machine.vm, &setup, &machine.arena));
+    assert_false(bus_read(&machine.vm.ports, LAYOUT_FW_CFG_PORT + 1, 1, &value));
+    assert_false(bus_write(&machine.vm.ports, 0xf4, 4, 0));
+    set_up(NULL);
+    setup.fw_cfg = true;
+    setup.debug_exit_port = 0xf4;
+    assert_true(machine_create(&machine.vm, &setup, &machine.arena));
+    assert_true(bus_write(&machine.vm.ports, LAYOUT_FW_CFG_PORT, 2, 5));
+    assert_true(bus_read(&machine.vm.ports, LAYOUT_FW_CFG_PORT + 1, 1, &value));
+    assert_int_equal(value, 2);
+    assert_true(bus_write(&machine.vm.ports, LAYOUT_FW_CFG_PORT, 2, 3));
+    assert_true(bus_read(&machine.vm.ports, LAYOUT_FW_CFG_PORT + 1, 1, &value));
+    assert_true(bus_read(&machine.vm.ports, LAYOUT_FW_CFG_PORT + 1, 1, &value));
+    assert_true(bus_read(&machine.vm.ports, LAYOUT_FW_CFG_PORT + 1, 1, &value));
+    assert_int_equal(value, MACHINE_RAM >> 16 & 0xff);
+    assert_true(bus_write(&machine.vm.ports, 0xf4, 4, 0));
+    assert_int_equal(machine.vm.state, VM_POWERED_OFF);
+    assert_string_equal(machine.vm.end_reason, "debug exit 0x0");
+    set_up(NULL);
+    assert_true(machine_create(&machine.vm, &setup, &machine.arena));
+    assert_true(bus_write(&machine.vm.ports, 0xf6, 1, 0x21));
+    assert_int_equal(machine.vm.state, VM_CRASHED);
+    assert_string_equal(machine.vm.end_reason, "debug exit 0x21");
+
+    set_up(NULL);
+    setup.debug_exit_port = LAYOUT_UART_PORT - 3;
+    assert_false(machine_create(&machine.vm, &setup, &machine.arena));
+    assert_string_equal(scripted_host.log, "guest \"tested\": debug_exit = 0x3f5: the guest has "
+                                           "another device there\n");
+}
+
 static void test_too_few_or_many_vcpus(void **state)
 {
     (void)state;
@@ -351,6 +389,7 @@ int main(void)
         cmocka_unit_test_setup(test_create, set_up),
         cmocka_unit_test_setup(test_create_with_two_regions_and_registers, set_up),
         cmocka_unit_test_setup(test_create_without_entropy, set_up),
+        cmocka_unit_test_setup(test_create_for_test_suites, set_up),
         cmocka_unit_test_setup(test_too_few_or_many_vcpus, set_up),
         cmocka_unit_test_setup(test_exhausted_arena, set_up),
         cmocka_unit_test_setup_teardown(test_start, set_up_start, tear_down_start),

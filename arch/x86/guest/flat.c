@@ -7,7 +7,7 @@
 
 bool flat_load(struct boot *boot, struct vcpu_start *start)
 {
-    uint64_t load;
+    uint64_t load = 0;
 
     if (!boot_load_file(boot, &boot->image->kernel, LAYOUT_ONE_MEGABYTE, &load) ||
         !pvh_write_start_info(boot, load + boot->image->kernel.size)) {

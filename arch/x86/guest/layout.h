@@ -26,6 +26,7 @@
 #define LAYOUT_RTC_PORT       0x70  /* index and data */
 #define LAYOUT_KEYBOARD_PORT  0x64  /* only its reset command */
 #define LAYOUT_PCI_RESET_PORT 0xcf9 /* only reset */
+#define LAYOUT_FW_CFG_PORT    0x510 /* on demand: QEMU's firmware configuration */
 #define LAYOUT_POWER_PORT     0x600 /* ACPI sleep control, sleep status, reset */
 #define LAYOUT_RESET_PORT     (LAYOUT_POWER_PORT + 2)
 

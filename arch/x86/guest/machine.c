@@ -121,6 +121,36 @@ static void power_event(void *context, enum power_event event)
     }
 }
 
+/* Test suites write 0 when all is well. */
+static void debug_exit(void *context, uint32_t value)
+{
+    vm_end(context, value == 0 ? VM_POWERED_OFF : VM_CRASHED, "debug exit 0x%x", value);
+}
+
+/* What only a guest has whose configuration asks for it. */
+static bool add_test_devices(struct vm *vm, const struct machine_setup *setup)
+{
+    struct arch_vm *arch = vm->arch;
+
+    if (setup->fw_cfg) {
+        fw_cfg_init(&arch->fw_cfg, guest_memory_size(&vm->memory), (uint16_t)setup->vcpus);
+        if (!bus_add(&vm->ports, LAYOUT_FW_CFG_PORT, FW_CFG_PORTS, &fw_cfg_operations,
+                     &arch->fw_cfg)) {
+            return false;
+        }
+    }
+    if (setup->debug_exit_port != 0) {
+        arch->debug_exit = (struct debug_exit){.end = debug_exit, .context = vm};
+        if (!bus_add(&vm->ports, setup->debug_exit_port, DEBUG_EXIT_PORTS, &debug_exit_operations,
+                     &arch->debug_exit)) {
+            log_line("guest \"%s\": debug_exit = 0x%x: the guest has another device there",
+                     vm->name, setup->debug_exit_port);
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool add_rng(struct vm *vm, const struct machine_setup *setup, struct arena *arena)
 {
     struct arch_vm *arch = vm->arch;
@@ -236,7 +266,7 @@ bool machine_create(struct vm *vm, const struct machine_setup *setup, struct are
         log_line("guest \"%s\": the hypervisor's memory is too small for it", setup->name);
         return false;
     }
-    return true;
+    return add_test_devices(vm, setup);
 }
 
 bool machine_start(struct vm *vm, struct boot_image *image, struct entropy_core *entropy)

@@ -10,6 +10,8 @@
 #include "arch/x86/guest/io_apic.h"
 #include "arch/x86/guest/local_apic.h"
 #include "arch/x86/guest/pvclock.h"
+#include "devices/debug_exit/debug_exit.h"
+#include "devices/fw_cfg/fw_cfg.h"
 #include "devices/power/power.h"
 #include "devices/rng/rng.h"
 #include "devices/rtc/rtc.h"
@@ -47,6 +49,8 @@ struct arch_vm {
     struct uart uart;
     struct rtc rtc;
     struct power power;
+    struct debug_exit debug_exit;
+    struct fw_cfg fw_cfg;
     struct rng rng;
     bool has_rng;
     struct local_apic *apics[MACHINE_VCPUS]; /* by vCPU index */
@@ -68,6 +72,8 @@ struct machine_setup {
     struct uart_sink console;
     unsigned vcpus;
     bool trace;                   /* record every exit and device event: vmm/vm_trace.h */
+    uint16_t debug_exit_port;     /* 0: none */
+    bool fw_cfg;                  /* the guest may ask it for its memory and CPUs */
     uint16_t first_address_space; /* for vCPU 0; the others follow */
 };
 

@@ -164,9 +164,9 @@ bool multiboot_load(struct boot *boot, struct vcpu_start *start)
                            INFO_HAS_BOOT_LOADER;
     uint8_t *info = boot->low + BOOT_GPA_INFO;
     struct boot_module modules[BOOT_MODULES + 1];
-    unsigned count;
-    uint64_t entry;
-    uint64_t end;
+    unsigned count = 0;
+    uint64_t entry = 0;
+    uint64_t end = 0;
 
     if (!load_kernel(boot, &entry, &end) || !boot_check_entry(boot, entry, end) ||
         !boot_load_modules(boot, end, modules, &count) || !boot_write_cmdline(boot, true)) {

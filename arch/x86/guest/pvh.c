@@ -42,7 +42,7 @@ static bool find_entry(const struct elf *elf, uint64_t *entry)
 bool pvh_recognises(const struct boot_file *kernel)
 {
     struct elf elf;
-    uint64_t entry;
+    uint64_t entry = 0;
 
     return elf_open(&elf, kernel) && find_entry(&elf, &entry);
 }
@@ -53,7 +53,7 @@ bool pvh_write_start_info(struct boot *boot, uint64_t end)
     struct boot_range ranges[BOOT_RANGES];
     unsigned range_count = boot_memory_map(boot->memory, ranges);
     struct boot_module modules[BOOT_MODULES + 1];
-    unsigned count;
+    unsigned count = 0;
 
     if (!boot_load_modules(boot, end, modules, &count) || !boot_write_cmdline(boot, false)) {
         return false;
@@ -89,8 +89,8 @@ bool pvh_load(struct boot *boot, struct vcpu_start *start)
 {
     const struct boot_file *kernel = &boot->image->kernel;
     struct elf elf;
-    uint64_t entry;
-    uint64_t end;
+    uint64_t entry = 0;
+    uint64_t end = 0;
 
     if (!elf_open(&elf, kernel) || !find_entry(&elf, &entry)) {
         return boot_fail(boot, "%s is no ELF file with a PVH entry (Xen's note 18)", kernel->name);
