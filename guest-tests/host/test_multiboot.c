@@ -128,7 +128,7 @@ static void test_modules(void **state)
     guest->image.module_count = BOOT_MODULES;
     assert_boots(guest);
     assert_int_equal(get(info, 20, 4), BOOT_MODULES);
-    assert_int_equal(get(module, (BOOT_MODULES - 1) * 16, 4),
+    assert_int_equal(get(module, (BOOT_MODULES - 1) * (size_t)16, 4),
                      0x301000 + (BOOT_MODULES - 1) * 0x1000);
 
     guest->image.module_count = 0;
