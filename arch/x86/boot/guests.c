@@ -53,16 +53,38 @@ static bool add_region(struct guest *guest, uint64_t gpa, uint64_t size)
     return guest_memory_add(&guest->vm.memory, gpa, size, memory);
 }
 
+static bool read_image(struct boot_image *image, const struct config_guest *config)
+{
+    static const enum boot_kind_name kinds[] = {
+        [CONFIG_BOOT_AUTO] = BOOT_AUTO, [CONFIG_BOOT_LINUX] = BOOT_LINUX,
+        [CONFIG_BOOT_PVH] = BOOT_PVH,   [CONFIG_BOOT_MULTIBOOT] = BOOT_MULTIBOOT,
+        [CONFIG_BOOT_FLAT] = BOOT_FLAT,
+    };
+
+    _Static_assert(CONFIG_MODULES <= BOOT_MODULES, "each module has its place");
+    image->kind = kinds[config->boot];
+    image->cmdline = config->cmdline;
+    image->module_count = (unsigned)config->modules.count;
+    if (!read_file(config, "kernel", config->kernel, &image->kernel) ||
+        (config->initrd[0] != '\0' &&
+         !read_file(config, "initrd", config->initrd, &image->initrd))) {
+        return false;
+    }
+    for (unsigned i = 0; i < image->module_count; i++) {
+        if (!read_file(config, "modules", config->modules.path[i], &image->modules[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool guest_prepare(struct guest *guest, const struct config_guest *config)
 {
     uint64_t low = config->memory < LAYOUT_LOW_RAM_LIMIT ? config->memory : LAYOUT_LOW_RAM_LIMIT;
     uint64_t high = config->memory - low;
 
     guest->config = config;
-    guest->image.cmdline = config->cmdline;
-    if (!read_file(config, "kernel", config->kernel, &guest->image.kernel) ||
-        (config->initrd[0] != '\0' &&
-         !read_file(config, "initrd", config->initrd, &guest->image.initrd))) {
+    if (!read_image(&guest->image, config)) {
         return false;
     }
     return add_region(guest, 0, low) &&

@@ -159,6 +159,8 @@ static bool create_guest(struct seedvisor *seedvisor, struct guest *guest, unsig
         .virtio_features = virtio_features(guest->config),
         .console = guest_console_sink(&guest->console),
         .vcpus = (unsigned)guest->config->vcpus,
+        .debug_exit_port = (uint16_t)guest->config->debug_exit,
+        .fw_cfg = guest->config->fw_cfg == CONFIG_ON,
         .first_address_space = (uint16_t)(first_cpu + 1), /* 0 is the hypervisor's */
     };
 

@@ -18,7 +18,7 @@ struct boot_file {
     size_t size; /* 0: there is none */
 };
 
-/* By what protocol the kernel is entered; the numbers are those of the configuration's words. */
+/* By what protocol the kernel is entered. */
 enum boot_kind_name { BOOT_AUTO, BOOT_LINUX, BOOT_PVH, BOOT_MULTIBOOT, BOOT_FLAT };
 
 /* What to boot. All of it stays the caller's and is only read. */
