@@ -137,9 +137,23 @@ bool guest_memory_store32(const struct guest_memory *memory, uint64_t gpa, uint3
     return true;
 }
 
-void guest_memory_wipe(const struct guest_memory *memory)
+uint64_t guest_memory_wipe(const struct guest_memory *memory, uint64_t from, uint64_t length)
 {
-    for (unsigned i = 0; i < memory->count; i++) {
-        memset(memory->regions[i].hva, 0, memory->regions[i].size);
+    uint64_t wiped = 0;
+
+    for (unsigned i = 0; i < memory->count && wiped < length; i++) {
+        const struct guest_memory_region *region = &memory->regions[i];
+
+        if (from < region->size) {
+            uint64_t left = region->size - from;
+            uint64_t piece = left < length - wiped ? left : length - wiped;
+
+            memset(region->hva + from, 0, piece);
+            wiped += piece;
+            from = 0;
+        } else {
+            from -= region->size;
+        }
     }
+    return wiped;
 }

@@ -53,7 +53,10 @@ bool guest_memory_load64(const struct guest_memory *memory, uint64_t gpa, uint64
 bool guest_memory_store16(const struct guest_memory *memory, uint64_t gpa, uint16_t value);
 bool guest_memory_store32(const struct guest_memory *memory, uint64_t gpa, uint32_t value);
 
-/* Zeroes all RAM, so that nothing of a guest outlives it and nothing reaches the next. */
-void guest_memory_wipe(const struct guest_memory *memory);
+/*
+ * Zeroes up to `length` bytes of RAM from the byte on that has `from` others before it, so that
+ * nothing of a guest outlives it and nothing reaches the next. Returns how many; 0 behind the end.
+ */
+uint64_t guest_memory_wipe(const struct guest_memory *memory, uint64_t from, uint64_t length);
 
 #endif

@@ -2,7 +2,10 @@
 #ifndef VMM_HOST_H
 #define VMM_HOST_H
 
+#include <stdbool.h>
 #include <stdint.h>
+
+struct vcpu;
 
 /* The time stamp counter. */
 uint64_t host_ticks(void);
@@ -16,8 +19,24 @@ void host_take_interrupts(void);
 /* Sleeps until the next interrupt of this CPU and takes it. */
 void host_idle(void);
 
-/* Interrupts a CPU, so that it looks at its vCPU's interrupts again; nothing if it is this one. */
+/*
+ * Makes a CPU look at its vCPUs again, soon: by an interrupt, unless it is this one, which will see
+ * it at its next turn.
+ */
 void host_kick(unsigned cpu);
+
+/* Whether this CPU was kicked by itself since it last asked. */
+bool host_kicked(void);
+
+/*
+ * Puts away what lives in this CPU of one vCPU's state and neither VMCS nor VMCB holds, and puts
+ * another's there. Either may be NULL. What the one's guest left in the CPU's predictors and
+ * buffers is gone when a vCPU of another VM comes.
+ */
+void host_switch(struct vcpu *from, struct vcpu *to);
+
+/* Gives a vCPU, whose state is in the CPU, that part of its state as it is after power-up. */
+void host_reset_vcpu(struct vcpu *vcpu);
 
 /* Sets this CPU's XCR0, which belongs to the guest that runs here; the value was checked. */
 void host_set_xcr0(uint64_t value);

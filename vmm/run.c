@@ -1,4 +1,4 @@
-/* The run loop: one vCPU on its home CPU, from its first entry to its VM's end. */
+/* The run loop: one vCPU in the CPU, from entry to exit to entry. */
 #include "vmm/run.h"
 
 #include "vmm/arch.h"
@@ -41,26 +41,6 @@ static enum exit_action handle(struct vcpu *vcpu, const struct vm_exit *exit)
     }
 }
 
-/* Sleeps until an interrupt is pending for the vCPU or its VM ends; the clock goes on. */
-static void wait(struct vcpu *vcpu)
-{
-    uint64_t start = host_ticks();
-
-    while (vm_running(vcpu->vm)) {
-        arch_vcpu_advance(vcpu, host_ticks());
-        if (arch_vcpu_wakes(vcpu)) {
-            break;
-        }
-        host_work();
-        host_timer_arm(arch_vcpu_deadline(vcpu));
-        host_idle();
-    }
-    uint64_t end = host_ticks();
-
-    vcpu->statistics.ticks_idle += end - start;
-    vcpu->last_exit_ticks += end - start;
-}
-
 /* One entry and exit; keeps the counters. */
 static void enter(struct vcpu *vcpu, struct vm_exit *exit)
 {
@@ -78,48 +58,63 @@ static void enter(struct vcpu *vcpu, struct vm_exit *exit)
                                                      .exit = *exit});
 }
 
-/* A HLT that nothing can end is the guest's last instruction (Linux: "System halted"). */
-static bool halted_for_good(struct vcpu *vcpu)
-{
-    if (arch_vcpu_can_wake(vcpu)) {
-        return false;
-    }
-    vm_end(vcpu->vm, VM_CRASHED, "halted with interrupts off at RIP 0x%lx",
-           vcpu_get(vcpu, REGISTER_RIP));
-    return true;
-}
-
-static void finish(struct vcpu *vcpu, enum exit_action action, const struct vm_exit *exit)
+/* What an exit's handling asks for. False if the vCPU cannot go on now. */
+static bool finish(struct vcpu *vcpu, enum exit_action action, const struct vm_exit *exit)
 {
     if (action == ACTION_SKIP || action == ACTION_WAIT) {
         vcpu->vm->virtualization->skip(vcpu, exit->instruction_length);
     }
-    if (action == ACTION_WAIT && !halted_for_good(vcpu)) {
-        wait(vcpu);
+    if (action != ACTION_WAIT) {
+        return true;
     }
+    if (!arch_vcpu_halt(vcpu)) { /* the guest's last instruction (Linux: "System halted") */
+        vm_end(vcpu->vm, VM_CRASHED, "halted with interrupts off at RIP 0x%lx",
+               vcpu_get(vcpu, REGISTER_RIP));
+    }
+    return false;
 }
 
-void vcpu_run(struct vcpu *vcpu, uint64_t panic_after_exits)
+/* Since it woke or had its last turn it has waited for this one. */
+static void begin(struct vcpu *vcpu, uint64_t now)
+{
+    vcpu->statistics.ticks_waiting += now - vcpu->turn_ticks;
+    vcpu->last_exit_ticks = now;
+    vcpu->turn_ticks = now;
+}
+
+static void end(struct vcpu *vcpu)
+{
+    uint64_t now = host_ticks();
+
+    vcpu->statistics.ticks[vcpu->last_exit] += now - vcpu->last_exit_ticks;
+    schedule_charge(vcpu, now - vcpu->turn_ticks);
+    vcpu->turn_ticks = now;
+}
+
+void vcpu_run(struct vcpu *vcpu, const struct schedule *schedule, uint64_t panic_after_exits)
 {
     struct vm *vm = vcpu->vm;
+    bool goes_on = true;
 
-    vcpu->last_exit_ticks = host_ticks();
-    while (vm_running(vm)) {
+    begin(vcpu, host_ticks());
+    while (goes_on && vm_runnable(vm) && arch_vcpu_ready(vcpu)) {
         struct vm_exit exit = {.kind = EXIT_UNEXPECTED};
+        uint64_t now = host_ticks();
 
-        if (!arch_vcpu_ready(vcpu)) {
-            wait(vcpu);
-            continue;
+        if (now >= schedule->turn_end) {
+            break;
         }
-        arch_vcpu_advance(vcpu, host_ticks());
+        arch_vcpu_advance(vcpu, now);
         arch_vcpu_deliver(vcpu);
-        host_timer_arm(arch_vcpu_deadline(vcpu));
+        host_timer_arm(schedule_deadline(schedule, arch_vcpu_deadline(vcpu)));
         enter(vcpu, &exit);
         if (panic_after_exits != 0 && vcpu->trace.count >= panic_after_exits) {
             panic("provoked by the configuration: debug.panic_after_exits = %lu",
                   panic_after_exits);
         }
-        finish(vcpu, handle(vcpu, &exit), &exit);
+        goes_on = finish(vcpu, handle(vcpu, &exit), &exit) && exit.kind != EXIT_HOST_INTERRUPT &&
+                  !host_kicked();
         host_work();
     }
+    end(vcpu);
 }

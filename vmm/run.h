@@ -2,13 +2,15 @@
 #ifndef VMM_RUN_H
 #define VMM_RUN_H
 
-#include "vmm/vm.h"
+#include <stdint.h>
+
+#include "vmm/schedule.h"
 
 /*
- * Runs a vCPU on its home CPU until its VM ends; vm->state and vm->end_reason then say how.
- * `panic_after_exits` is the debug key of that name: after so many exits the hypervisor panics on
- * purpose; 0 is never.
+ * One turn of a vCPU whose state is in this CPU, its home: until it halts or waits, its VM ends or
+ * is paused, the turn is over or somebody wants the CPU's attention. `panic_after_exits` is the
+ * debug key of that name: after so many exits the hypervisor panics on purpose; 0 is never.
  */
-void vcpu_run(struct vcpu *vcpu, uint64_t panic_after_exits);
+void vcpu_run(struct vcpu *vcpu, const struct schedule *schedule, uint64_t panic_after_exits);
 
 #endif

@@ -10,6 +10,7 @@
 
 struct arch_vcpu;
 struct backend_vcpu;
+struct host_vcpu;
 struct vm;
 
 /* The general registers by their number in instruction encodings (SDM Vol. 2A, table 3-1). */
@@ -38,7 +39,8 @@ struct vcpu_statistics {
     uint64_t exits[EXIT_KINDS];
     uint64_t ticks[EXIT_KINDS]; /* in the hypervisor, from an exit of that kind to the next entry */
     uint64_t ticks_guest;
-    uint64_t ticks_idle;
+    uint64_t ticks_idle;    /* halted, or not started */
+    uint64_t ticks_waiting; /* could have run, but others had the CPU */
 };
 
 struct vcpu {
@@ -49,10 +51,22 @@ struct vcpu {
     unsigned cpu;                 /* index of its home CPU */
     struct arch_vcpu *arch;       /* local APIC and the like; owned by the VM */
     struct backend_vcpu *backend; /* VMCS or VMCB; owned by the VM */
+    struct host_vcpu *host;       /* what lives in the CPU while it runs; owned by the VM */
     struct vcpu_statistics statistics;
     struct trace trace;
-    uint64_t last_exit_ticks; /* TSC when the guest last stopped, moved on by time spent asleep */
+    uint64_t last_exit_ticks; /* TSC when the guest last stopped, or its turn began */
     enum exit_kind last_exit; /* why it did */
+
+    /* For its home CPU's schedule (vmm/schedule.h). */
+    struct vcpu *next_on_cpu;
+    uint64_t virtual_runtime; /* ticks in the hypervisor and the guest, weighted by its share */
+    uint64_t weight;          /* vCPUs of its VM with this home CPU: they share one share */
+    uint64_t turn_ticks;      /* TSC at the start of its turn, or at the end of its last */
+    bool rests;               /* it had nothing to do when it was last looked at */
+
+    /* For its VM's life (vmm/lifecycle.h). */
+    bool fresh;  /* its registers are still to be those of a start */
+    bool parked; /* it left the CPU for good, or was never there */
 };
 
 #endif

@@ -98,6 +98,13 @@ struct virtualization {
     /* Gives a vCPU its hardware state. Runs on the vCPU's home CPU. False if the arena is empty. */
     bool (*vcpu_create)(struct vcpu *vcpu, struct arena *arena);
 
+    /*
+     * Makes a vCPU the one whose state is in this CPU, its home; until unload() all that follows is
+     * for no other. unload() puts away what is left of it in the CPU.
+     */
+    void (*load)(struct vcpu *vcpu);
+    void (*unload)(struct vcpu *vcpu);
+
     /* Puts a vCPU at its start, whatever it did before. */
     void (*vcpu_start)(struct vcpu *vcpu, const struct vcpu_start *start);
 

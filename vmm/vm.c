@@ -6,6 +6,13 @@
 #include "vmm/format.h"
 #include "vmm/host.h"
 
+void vm_kick(struct vm *vm)
+{
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        host_kick(vm->vcpus[i].cpu);
+    }
+}
+
 void vm_end(struct vm *vm, enum vm_state state, const char *reason, ...)
 {
     va_list arguments;
@@ -18,9 +25,7 @@ void vm_end(struct vm *vm, enum vm_state state, const char *reason, ...)
     format_list(vm->end_reason, sizeof(vm->end_reason), reason, arguments);
     va_end(arguments);
     __atomic_store_n(&vm->state, state, __ATOMIC_RELEASE);
-    for (unsigned i = 0; i < vm->vcpu_count; i++) {
-        host_kick(vm->vcpus[i].cpu);
-    }
+    vm_kick(vm);
 }
 
 uint64_t vcpu_get(struct vcpu *vcpu, enum vcpu_register name)

@@ -8,6 +8,7 @@
 #include "vmm/bus.h"
 #include "vmm/device_trace.h"
 #include "vmm/guest_memory.h"
+#include "vmm/lifecycle.h"
 #include "vmm/vcpu.h"
 #include "vmm/virtualization.h"
 
@@ -15,10 +16,12 @@ struct arch_vm;
 struct backend_vm;
 
 enum vm_state {
+    VM_NOT_RUNNING, /* not started yet, or again */
     VM_RUNNING,
     VM_POWERED_OFF, /* the guest switched itself off: a good end */
     VM_RESET,       /* the guest asked for a reset: a good end */
     VM_CRASHED,     /* triple fault, or it did what its machine cannot answer */
+    VM_STOPPED,     /* somebody asked for it */
 };
 
 struct vm {
@@ -32,9 +35,12 @@ struct vm {
     struct arch_vm *arch;              /* interrupt controllers and devices */
     struct backend_vm *backend;        /* nested page tables and permission maps */
     struct device_trace *device_trace; /* from the arena; NULL: no trace is asked for */
-    enum vm_state state;               /* atomic: any vCPU may end the VM */
-    bool ending;                       /* atomic: somebody has begun to */
-    char end_reason[96];               /* why it is not running any more */
+    struct lifecycle lifecycle;
+    enum vm_state state; /* atomic: any vCPU may end the VM */
+    bool ending;         /* atomic: somebody has begun to */
+    bool paused;         /* atomic */
+    unsigned live;       /* vCPUs not parked yet; atomic */
+    char end_reason[96]; /* why it is not running any more */
 };
 
 /* Whether it still runs. */
@@ -42,6 +48,15 @@ static inline bool vm_running(const struct vm *vm)
 {
     return __atomic_load_n(&vm->state, __ATOMIC_ACQUIRE) == VM_RUNNING;
 }
+
+/* Whether its vCPUs may be entered. */
+static inline bool vm_runnable(const struct vm *vm)
+{
+    return vm_running(vm) && !__atomic_load_n(&vm->paused, __ATOMIC_RELAXED);
+}
+
+/* Kicks the home CPUs of all vCPUs, so that they look at the VM's state. */
+void vm_kick(struct vm *vm);
 
 /* Ends a VM, once: a later reason does not replace the first. Its vCPUs are kicked to see it.
  * `reason` is a printf format. */

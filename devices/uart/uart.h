@@ -24,6 +24,7 @@
 struct uart_sink {
     bool (*ready)(void *context);                  /* room for one byte */
     void (*transmit)(void *context, uint8_t byte); /* only called when ready */
+    void (*flush)(void *context);                  /* the sender is gone; NULL: nothing to do */
     void *context;                                 /* not owned */
 };
 

@@ -15,6 +15,11 @@ struct scripted_host {
     unsigned idled;     /* calls of host_idle() */
     unsigned worked;    /* calls of host_work() */
     unsigned kicks[64]; /* host_kick(), by CPU */
+    bool kicked;        /* what host_kicked() returns once */
+    struct vcpu *from;  /* of the last host_switch() */
+    struct vcpu *to;
+    unsigned switches;  /* calls of host_switch() */
+    unsigned resets;    /* calls of host_reset_vcpu() */
     void (*idle)(void); /* what happens while the CPU sleeps; NULL: nothing */
     jmp_buf landing;    /* where panic() goes if `lands` is set, instead of ending the test */
     bool lands;

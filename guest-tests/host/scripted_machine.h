@@ -72,6 +72,7 @@ struct scripted_machine {
     struct cpu_policy policy;
     struct wall_clock clock;
     struct entropy_core entropy;
+    struct boot_image image;
     struct script script;
     struct arena arena;
     struct scripted_mapping mappings[4];
@@ -288,6 +289,8 @@ static inline struct machine_setup scripted_setup(unsigned vcpus)
         .virtualization = &scripted_virtualization,
         .policy = &machine.policy,
         .clock = &machine.clock,
+        .image = &machine.image,
+        .seed = &machine.entropy,
         .entropy = &machine.entropy,
         .console = {.ready = scripted_console_ready, .transmit = scripted_console_transmit},
         .vcpus = vcpus,
@@ -324,6 +327,7 @@ static inline bool scripted_machine_create(void)
     for (unsigned i = 0; i < MACHINE_VCPUS_MADE; i++) {
         machine.vm.vcpus[i].cpu = i;
     }
+    machine.vm.state = VM_RUNNING;
     scripted_enter_long_mode();
     return true;
 }

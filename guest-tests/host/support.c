@@ -71,6 +71,28 @@ void host_idle(void)
 void host_kick(unsigned cpu)
 {
     scripted_host.kicks[cpu]++;
+    scripted_host.kicked = scripted_host.kicked || cpu == 0; /* which the code under test is on */
+}
+
+bool host_kicked(void)
+{
+    bool kicked = scripted_host.kicked;
+
+    scripted_host.kicked = false;
+    return kicked;
+}
+
+void host_switch(struct vcpu *from, struct vcpu *to)
+{
+    scripted_host.from = from;
+    scripted_host.to = to;
+    scripted_host.switches++;
+}
+
+void host_reset_vcpu(struct vcpu *vcpu)
+{
+    (void)vcpu;
+    scripted_host.resets++;
 }
 
 void host_set_xcr0(uint64_t value)

@@ -830,24 +830,35 @@ static void test_deliver_nmi(void **state)
     assert_int_equal(hardware->nmis, 1);
 }
 
+/* Halts with interrupts on or off. */
+static bool halt(uint64_t interrupt_flag)
+{
+    hardware->registers[REGISTER_RFLAGS] = RFLAGS_FIXED | interrupt_flag;
+    assert_true(arch_vcpu_ready(vcpu));
+    assert_true(arch_vcpu_runnable(vcpu));
+    return arch_vcpu_halt(vcpu);
+}
+
 static void test_what_ends_a_halt(void **state)
 {
     (void)state;
     const struct apic_message nmi = {.delivery = APIC_NMI, .shorthand = APIC_TO_SELF};
     struct local_apic *apic = enabled_apic(vcpu);
 
-    hardware->registers[REGISTER_RFLAGS] = RFLAGS_FIXED | RFLAGS_IF;
-    assert_false(arch_vcpu_wakes(vcpu));
+    assert_true(halt(RFLAGS_IF));
+    hardware->registers[REGISTER_RFLAGS] = 0; /* of whichever vCPU is in the CPU by then */
+    assert_false(arch_vcpu_runnable(vcpu));
     (void)local_apic_post(apic, 0x31, false);
-    assert_true(arch_vcpu_wakes(vcpu));
-    hardware->registers[REGISTER_RFLAGS] = RFLAGS_FIXED; /* HLT with interrupts off sleeps on */
-    assert_false(arch_vcpu_wakes(vcpu));
+    assert_true(arch_vcpu_runnable(vcpu));
+    assert_true(halt(0)); /* HLT with interrupts off sleeps on */
+    hardware->registers[REGISTER_RFLAGS] = RFLAGS_IF;
+    assert_false(arch_vcpu_runnable(vcpu));
     (void)local_apic_deliver(apic, &nmi);
-    assert_true(arch_vcpu_wakes(vcpu));
+    assert_true(arch_vcpu_runnable(vcpu));
     assert_true(local_apic_take_nmi(apic));
-    hardware->registers[REGISTER_RFLAGS] = RFLAGS_FIXED | RFLAGS_IF;
+    assert_true(halt(RFLAGS_IF));
     local_apic_write(apic, APIC_TPR, 4, 0x40, 0); /* below the task priority */
-    assert_false(arch_vcpu_wakes(vcpu));
+    assert_false(arch_vcpu_runnable(vcpu));
 }
 
 static void test_what_can_end_a_halt(void **state)
@@ -855,14 +866,30 @@ static void test_what_can_end_a_halt(void **state)
     (void)state;
     const struct apic_message nmi = {.delivery = APIC_NMI, .shorthand = APIC_TO_SELF};
 
-    assert_true(arch_vcpu_can_wake(vcpu)); /* the other vCPU may send an NMI or INIT */
+    assert_true(halt(0)); /* the other vCPU may send an NMI or INIT */
     machine.vm.vcpu_count = 1;
-    assert_false(arch_vcpu_can_wake(vcpu));
-    hardware->registers[REGISTER_RFLAGS] |= RFLAGS_IF;
-    assert_true(arch_vcpu_can_wake(vcpu));
-    hardware->registers[REGISTER_RFLAGS] = RFLAGS_FIXED;
+    assert_false(halt(0));
+    assert_true(halt(RFLAGS_IF));
     (void)local_apic_deliver(enabled_apic(vcpu), &nmi);
-    assert_true(arch_vcpu_can_wake(vcpu));
+    assert_true(halt(0));
+}
+
+/* What a vCPU's hardware is told when its VM starts, again or for the first time. */
+static void test_reset(void **state)
+{
+    (void)state;
+    machine.vm.arch->start = (struct vcpu_start){.rip = 0x1000200, .rsi = 0x9000};
+    hardware->x2apic = true;
+    arch_vcpu_reset(vcpu);
+    assert_int_equal(hardware->x2apic_changes, 1);
+    assert_false(hardware->x2apic);
+    assert_int_equal(hardware->in_service, -1);
+    assert_int_equal(hardware->starts, 1);
+    assert_int_equal(hardware->start.rip, 0x1000200);
+    assert_int_equal(hardware->start.rsi, 0x9000);
+    arch_vcpu_reset(&machine.vm.vcpus[1]);
+    assert_int_equal(machine.hardware[1].x2apic_changes, 1);
+    assert_int_equal(machine.hardware[1].starts, 0);
 }
 
 /* Start-up of the second vCPU by interprocessor interrupts, as any x86 kernel does it. */
@@ -873,17 +900,17 @@ static void test_start_up(void **state)
 
     assert_true(arch_vcpu_ready(vcpu));
     assert_false(arch_vcpu_ready(second));
-    assert_false(arch_vcpu_wakes(second));
+    assert_false(arch_vcpu_runnable(second));
     local_apic_write(enabled_apic(vcpu), APIC_ICR_HIGH, 4, 1U << 24, 0);
     local_apic_write(&vcpu->arch->apic, APIC_ICR, 4, 0x4500, 0); /* INIT */
     assert_int_equal(scripted_host.kicks[1], 1);
-    assert_true(arch_vcpu_wakes(second));
+    assert_true(arch_vcpu_runnable(second));
     (void)enabled_apic(second);
     assert_false(arch_vcpu_ready(second));
     assert_int_equal(local_apic_read(&second->arch->apic, APIC_SVR, 4, 0), 0xff); /* it was reset */
     local_apic_write(&vcpu->arch->apic, APIC_ICR, 4, 0x469a, 0); /* start-up at 9a000h */
     assert_int_equal(scripted_host.kicks[1], 2);
-    assert_true(arch_vcpu_wakes(second));
+    assert_true(arch_vcpu_runnable(second));
     assert_true(arch_vcpu_ready(second));
     assert_int_equal(machine.hardware[1].start_ups, 1);
     assert_int_equal(machine.hardware[1].start_up_vector, 0x9a);
@@ -1020,6 +1047,7 @@ int main(void)
         TEST(test_deliver_nmi),
         TEST(test_what_ends_a_halt),
         TEST(test_what_can_end_a_halt),
+        TEST(test_reset),
         TEST(test_start_up),
         TEST(test_init_of_the_boot_cpu),
         TEST(test_timer),

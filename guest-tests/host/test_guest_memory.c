@@ -197,10 +197,18 @@ static void test_field_errors(void **state)
 static void test_wipe(void **state)
 {
     struct fixture *fixture = *state;
+    const struct guest_memory *memory = &fixture->memory;
 
     memset(fixture->low, 0xff, LOW_SIZE);
     memset(fixture->high, 0xff, HIGH_SIZE);
-    guest_memory_wipe(&fixture->memory);
+    /* A piece across the two regions: all of it, and nothing beside it. */
+    assert_int_equal(guest_memory_wipe(memory, LOW_SIZE - 3, 5), 5);
+    assert_int_equal(fixture->low[LOW_SIZE - 4], 0xff);
+    assert_int_equal(fixture->low[LOW_SIZE - 3] | fixture->high[1], 0);
+    assert_int_equal(fixture->high[2], 0xff);
+    assert_int_equal(guest_memory_wipe(memory, LOW_SIZE + HIGH_SIZE, 1), 0);
+    assert_int_equal(guest_memory_wipe(memory, LOW_SIZE + HIGH_SIZE - 1, 7), 1);
+    assert_int_equal(guest_memory_wipe(memory, 0, UINT64_MAX), guest_memory_size(memory));
     for (unsigned i = 0; i < LOW_SIZE; i++) {
         assert_int_equal(fixture->low[i], 0);
     }

@@ -11,6 +11,7 @@
 
 #include "arch/x86/guest/layout.h"
 #include "guest-tests/host/scripted_machine.h"
+#include "vmm/arch.h"
 
 #define BIG_RAM     0x4000000U
 #define KERNEL_SIZE 0x2000U
@@ -34,7 +35,7 @@ static void test_create(void **state)
     (void)state;
     assert_true(create(2));
     assert_string_equal(machine.vm.name, "tested");
-    assert_int_equal(machine.vm.state, VM_RUNNING);
+    assert_int_equal(machine.vm.state, VM_NOT_RUNNING);
     assert_int_equal(machine.vm.vcpu_count, 2);
     for (unsigned i = 0; i < 2; i++) {
         struct vcpu *vcpu = &machine.vm.vcpus[i];
@@ -165,7 +166,6 @@ static void put(uint8_t *bytes, size_t offset, size_t size, uint64_t value)
 
 static uint8_t kernel[KERNEL_SIZE];
 static uint8_t *ram;
-static struct boot_image image;
 
 /* The least that counts as a bzImage of protocol 2.15 with 64-bit entry, in 64 MiB of RAM. */
 static int set_up_start(void **state)
@@ -186,11 +186,12 @@ static int set_up_start(void **state)
     put(kernel, 0x238, 4, 2047);
     put(kernel, 0x258, 8, 0x1000000);
     put(kernel, 0x260, 4, 0x800000);
-    image = (struct boot_image){.kernel = {"/vmlinuz", kernel, sizeof(kernel)}, .cmdline = "quiet"};
     ram = aligned_alloc(4096, BIG_RAM);
     assert_non_null(ram);
     memset(ram, 0, BIG_RAM);
     scripted_machine_reset();
+    machine.image =
+        (struct boot_image){.kernel = {"/vmlinuz", kernel, sizeof(kernel)}, .cmdline = "quiet"};
     machine.vm.memory = (struct guest_memory){0};
     assert_true(guest_memory_add(&machine.vm.memory, 0, BIG_RAM, ram));
     assert_true(create(2));
@@ -220,16 +221,16 @@ static void test_start(void **state)
     uint32_t level = entropy_level(&machine.entropy);
 
     memcpy(seed, machine.entropy.pool + level - sizeof(seed), sizeof(seed));
-    assert_true(machine_start(&machine.vm, &image, &machine.entropy));
+    assert_true(arch_vm_load(&machine.vm));
     assert_int_equal(entropy_level(&machine.entropy), level - sizeof(seed));
     assert_non_null(find_in_ram(seed, sizeof(seed)));
-    assert_null(image.rng_seed);
-    assert_int_equal(machine.hardware[0].starts, 1);
-    assert_int_equal(machine.hardware[0].start.rip, 0x1000200);
-    assert_in_range(machine.hardware[0].start.rsi, 1, BIG_RAM - 1);
-    assert_int_equal(machine.hardware[1].starts, 0);
-    assert_in_range(image.rsdp_gpa, LAYOUT_ACPI_BASE, LAYOUT_ACPI_BASE + LAYOUT_ACPI_SIZE - 1);
-    assert_memory_equal(ram + image.rsdp_gpa, "RSD PTR ", 8);
+    assert_null(machine.image.rng_seed);
+    assert_int_equal(machine.hardware[0].starts, 0); /* its CPU's part: arch_vcpu_reset() */
+    assert_int_equal(machine.vm.arch->start.rip, 0x1000200);
+    assert_in_range(machine.vm.arch->start.rsi, 1, BIG_RAM - 1);
+    assert_in_range(machine.image.rsdp_gpa, LAYOUT_ACPI_BASE,
+                    LAYOUT_ACPI_BASE + LAYOUT_ACPI_SIZE - 1);
+    assert_memory_equal(ram + machine.image.rsdp_gpa, "RSD PTR ", 8);
     assert_non_null(find_in_ram("LNRO0005", 8));
     assert_string_equal(scripted_host.log, "");
 }
@@ -238,11 +239,48 @@ static void test_start_of_no_kernel(void **state)
 {
     (void)state;
     put(kernel, 0x202, 4, 0);
-    assert_false(machine_start(&machine.vm, &image, &machine.entropy));
+    assert_false(arch_vm_load(&machine.vm));
     assert_memory_equal(scripted_host.log, "guest \"tested\": ", 16);
     assert_non_null(strstr(scripted_host.log, "/vmlinuz"));
-    assert_null(image.rng_seed);
-    assert_int_equal(machine.hardware[0].starts, 0);
+    assert_null(machine.image.rng_seed);
+    assert_int_equal(machine.vm.arch->start.rip, 0);
+}
+
+/* A second start is like the first: nothing of the guest's stays in its devices and vCPUs. */
+static void test_load_again(void **state)
+{
+    (void)state;
+    struct arch_vm *arch = machine.vm.arch;
+
+    assert_true(arch_vm_load(&machine.vm));
+    local_apic_write(arch->apics[1], APIC_SVR, 4, 0x1ff, 0);
+    arch->apics[0]->nmi = 1;
+    machine.vm.vcpus[1].arch->waiting = false;
+    machine.vm.vcpus[0].arch->halted = true;
+    machine.vm.vcpus[0].arch->pvclock.system_time_gpa = 0x1001;
+    io_apic_bus_operations.write(&arch->io_apic, 0, 4, 0x10);
+    io_apic_bus_operations.write(&arch->io_apic, 0x10, 4, 0x31);
+    bus_write(&machine.vm.mmio, LAYOUT_VIRTIO_BASE + 0x70, 4, 3);
+    bus_write(&machine.vm.ports, LAYOUT_UART_PORT + 7, 1, 0x55);
+    machine_count_unknown(&arch->unknown_ports, 0x80);
+    (void)guest_memory_wipe(&machine.vm.memory, 0, UINT64_MAX);
+    assert_true(arch_vm_load(&machine.vm));
+    assert_int_equal(local_apic_read(arch->apics[1], APIC_SVR, 4, 0), 0xff);
+    assert_false(local_apic_nmi_pending(arch->apics[0]));
+    assert_true(machine.vm.vcpus[1].arch->waiting);
+    assert_false(machine.vm.vcpus[0].arch->waiting);
+    assert_false(machine.vm.vcpus[0].arch->halted);
+    assert_int_equal(machine.vm.vcpus[0].arch->pvclock.system_time_gpa, 0);
+    io_apic_bus_operations.write(&arch->io_apic, 0, 4, 0x10);
+    assert_int_equal(io_apic_bus_operations.read(&arch->io_apic, 0x10, 4) & 0x10000, 0x10000);
+    uint64_t value = 1;
+
+    assert_true(bus_read(&machine.vm.mmio, LAYOUT_VIRTIO_BASE + 0x70, 4, &value));
+    assert_int_equal(value, 0);
+    assert_true(bus_read(&machine.vm.ports, LAYOUT_UART_PORT + 7, 1, &value));
+    assert_int_equal(value, 0);
+    assert_int_equal(arch->unknown_ports.rows[0].count, 0);
+    assert_memory_equal(ram + machine.image.rsdp_gpa, "RSD PTR ", 8);
 }
 
 /* Without entropy there is no seed, and without a seed no guest: no endless wait either. */
@@ -251,9 +289,9 @@ static void test_start_without_entropy(void **state)
     (void)state;
     machine.script.mode = SCRIPT_DRY;
     machine.script.tries = UINT64_MAX;
-    assert_false(machine_start(&machine.vm, &image, &machine.entropy));
+    assert_false(arch_vm_load(&machine.vm));
     assert_non_null(strstr(scripted_host.log, "no entropy for its seed"));
-    assert_int_equal(machine.hardware[0].starts, 0);
+    assert_int_equal(machine.vm.arch->start.rip, 0);
 }
 
 /* Interrupts. */
@@ -351,6 +389,7 @@ static void test_statistics(void **state)
     statistics->ticks[EXIT_HALT] = 100;
     statistics->ticks_guest = 99999;
     statistics->ticks_idle = 5;
+    statistics->ticks_waiting = 6;
     for (unsigned i = 0; i < MACHINE_UNKNOWN + 1; i++) {
         machine_count_unknown(&arch->unknown_ports, 0x80 + i);
     }
@@ -361,10 +400,10 @@ static void test_statistics(void **state)
     machine_print_statistics(&machine.vm);
     static const char *const lines[] = {
         "guest \"tested\" statistics:\n",
-        "  vCPU 0: exits 6, ticks guest 99999, hypervisor 4110, idle 5\n",
+        "  vCPU 0: exits 6, ticks guest 99999, hypervisor 4110, idle 5, waiting 6\n",
         "    cpuid                    4, hypervisor ticks each 1002\n",
         "    halt                     2, hypervisor ticks each 50\n",
-        "  vCPU 1: exits 0, ticks guest 0, hypervisor 0, idle 0\n",
+        "  vCPU 1: exits 0, ticks guest 0, hypervisor 0, idle 0, waiting 0\n",
         "  rng: requests 12, bytes 0,",
         "  virtio: kicks 13,",
         "  unknown port 0x80: 1\n",
@@ -395,6 +434,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_start, set_up_start, tear_down_start),
         cmocka_unit_test_setup_teardown(test_start_of_no_kernel, set_up_start, tear_down_start),
         cmocka_unit_test_setup_teardown(test_start_without_entropy, set_up_start, tear_down_start),
+        cmocka_unit_test_setup_teardown(test_load_again, set_up_start, tear_down_start),
         cmocka_unit_test_setup(test_lines, set_up_machine),
         cmocka_unit_test_setup(test_interprocessor_interrupts, set_up_machine),
         cmocka_unit_test_setup(test_end_kicks_all, set_up_machine),

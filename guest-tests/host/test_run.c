@@ -1,4 +1,4 @@
-/* Tests of the run loop: order of calls, counters, halts, and each way to end. */
+/* Tests of the run loop: order of calls, counters, and each way for a turn to end. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@
 #define GUEST_TICKS 100U /* each run of the guest takes so long */
 #define ARCH_TICKS  10U  /* each arch_handle_exit() */
 #define WORK_TICKS  1U   /* each arch_vcpu_deliver() */
-#define IDLE_TICKS  5000U
+#define SLICE       1000U
 #define SCRIPT      16U
 
 /* What the guest does: one exit after another, and what handling it returns. */
@@ -32,8 +32,9 @@ static struct vcpu tested;
 static uint64_t rip;
 static char calls[256]; /* a letter for each call, in order */
 static bool ready;
-static bool wakes;
+static struct schedule schedule;
 static bool can_wake;
+static uint64_t deadline; /* what the timer must be set to; 0: the vCPU's own */
 static unsigned skips;
 static unsigned skipped;
 static struct vm_exit handled[SCRIPT];
@@ -68,17 +69,19 @@ uint64_t arch_vcpu_deadline(struct vcpu *vcpu)
     return scripted_host.ticks + 777;
 }
 
-bool arch_vcpu_wakes(struct vcpu *vcpu)
+bool arch_vcpu_halt(struct vcpu *vcpu)
 {
     assert_ptr_equal(vcpu, &tested);
     note('w');
-    return wakes;
+    return can_wake;
 }
 
-bool arch_vcpu_can_wake(struct vcpu *vcpu)
+/* Whoever calls the run loop has asked this already. */
+bool arch_vcpu_runnable(const struct vcpu *vcpu)
 {
-    assert_ptr_equal(vcpu, &tested);
-    return can_wake;
+    (void)vcpu;
+    fail();
+    return false;
 }
 
 void arch_vcpu_deliver(struct vcpu *vcpu)
@@ -105,7 +108,7 @@ static void run_guest(struct vcpu *vcpu, struct vm_exit *exit)
     assert_ptr_equal(vcpu, &tested);
     assert_int_equal(exit->kind, EXIT_UNEXPECTED); /* unless the hardware says something */
     assert_in_range(script.played, 0, script.count - 1);
-    assert_int_equal(scripted_host.deadline, scripted_host.ticks + 777);
+    assert_int_equal(scripted_host.deadline, deadline != 0 ? deadline : scripted_host.ticks + 777);
     note('G');
     scripted_host.ticks += GUEST_TICKS;
     rip += 0x10;
@@ -145,10 +148,15 @@ static int set_up(void **state)
     vm.vcpu_count = 1;
     tested.vm = &vm;
     scripted_host.ticks = 1000000;
+    tested.turn_ticks = 1000000 - 50;
     rip = 0x1000;
     ready = true;
-    wakes = false;
+    vm.state = VM_RUNNING;
+    schedule_init(&schedule, SLICE);
+    schedule_add(&schedule, &tested);
+    schedule.others_deadline = UINT64_MAX;
     can_wake = true;
+    deadline = 0;
     skips = 0;
     skipped = 0;
     return 0;
@@ -168,7 +176,7 @@ static void guest_ends(void)
 
 static void run(void)
 {
-    vcpu_run(&tested, 0);
+    vcpu_run(&tested, &schedule, 0);
     assert_int_equal(script.played, script.count);
 }
 
@@ -184,14 +192,19 @@ static void test_order(void **state)
     assert_string_equal(vm.end_reason, "powered off");
 }
 
-/* A VM that has ended before runs nothing. */
+/* A VM that has ended before, or is paused, runs nothing. */
 static void test_ended_before(void **state)
 {
     (void)state;
+    vm.paused = true;
+    run();
+    assert_string_equal(calls, "");
+    vm.paused = false;
     vm_end(&vm, VM_RESET, "reset by %s", "somebody");
     run();
     assert_string_equal(calls, "");
-    vm_end(&vm, VM_CRASHED, "later"); /* the first reason stands */
+    assert_int_equal(scripted_host.kicks[0], 1); /* whoever sleeps is to see it */
+    vm_end(&vm, VM_CRASHED, "later");            /* the first reason stands */
     assert_int_equal(vm.state, VM_RESET);
     assert_string_equal(vm.end_reason, "reset by somebody");
 }
@@ -227,14 +240,55 @@ static void test_actions(void **state)
 static void test_neutral_exits(void **state)
 {
     (void)state;
-    guest_does((struct vm_exit){.kind = EXIT_HOST_INTERRUPT}, ACTION_STOP);
     guest_does((struct vm_exit){.kind = EXIT_INTERRUPT_WINDOW}, ACTION_STOP);
     guest_does((struct vm_exit){.kind = EXIT_FLUSH}, ACTION_STOP);
     guest_ends();
     run();
-    assert_string_equal(calls, "radtGradtGradtGsradtGh");
-    assert_int_equal(scripted_host.taken, 1);
+    assert_string_equal(calls, "radtGradtGsradtGh");
     assert_int_equal(script.handled, 1);
+}
+
+/* The machine's interrupts may be for others: the CPU looks around after each. */
+static void test_host_interrupt_ends_the_turn(void **state)
+{
+    (void)state;
+    guest_does((struct vm_exit){.kind = EXIT_HOST_INTERRUPT}, ACTION_STOP);
+    run();
+    assert_string_equal(calls, "radtG");
+    assert_int_equal(scripted_host.taken, 1);
+    assert_int_equal(scripted_host.worked, 1);
+    assert_int_equal(vm.state, VM_RUNNING);
+}
+
+static void test_own_kick_ends_the_turn(void **state)
+{
+    (void)state;
+    scripted_host.kicked = true;
+    guest_does((struct vm_exit){.kind = EXIT_CPUID}, ACTION_SKIP);
+    run();
+    assert_string_equal(calls, "radtGhs");
+    assert_false(scripted_host.kicked);
+}
+
+/* The timer is set to whatever comes first; at the turn's end the guest is not entered again. */
+static void test_slice_ends_the_turn(void **state)
+{
+    (void)state;
+    schedule.turn_end = 1000000 + GUEST_TICKS + ARCH_TICKS + WORK_TICKS;
+    deadline = schedule.turn_end;
+    guest_does((struct vm_exit){.kind = EXIT_CPUID}, ACTION_SKIP);
+    run();
+    assert_string_equal(calls, "radtGhsr");
+    assert_int_equal(tested.virtual_runtime, GUEST_TICKS + ARCH_TICKS + WORK_TICKS);
+    assert_int_equal(tested.statistics.ticks_waiting, 50);
+
+    guest_does((struct vm_exit){.kind = EXIT_CPUID}, ACTION_SKIP);
+    guest_ends();
+    schedule.turn_end = UINT64_MAX;
+    schedule.others_deadline = scripted_host.ticks + 500;
+    deadline = schedule.others_deadline;
+    run();
+    assert_int_equal(vm.state, VM_POWERED_OFF);
 }
 
 static void test_counters(void **state)
@@ -254,7 +308,10 @@ static void test_counters(void **state)
     /* From an exit to the next entry, the delivery before that included. */
     assert_int_equal(statistics->ticks[EXIT_CPUID], 2 * (ARCH_TICKS + WORK_TICKS));
     assert_int_equal(statistics->ticks[EXIT_INTERRUPT_WINDOW], WORK_TICKS);
-    assert_int_equal(statistics->ticks[EXIT_PORT], WORK_TICKS); /* before the first entry */
+    /* Before the first entry, and after the last exit. */
+    assert_int_equal(statistics->ticks[EXIT_PORT], WORK_TICKS + ARCH_TICKS);
+    assert_int_equal(statistics->ticks_waiting, 50);
+    assert_int_equal(tested.virtual_runtime, 4 * GUEST_TICKS + 3 * ARCH_TICKS + 4 * WORK_TICKS);
     assert_int_equal(statistics->ticks_idle, 0);
     uint64_t exits = 0;
 
@@ -281,58 +338,15 @@ static void test_trace(void **state)
     assert_int_equal(tested.last_exit, EXIT_PORT);
 }
 
-/* Sleeps: the second interrupt of the CPU is one for the guest. */
-static void sleep_twice(void)
-{
-    scripted_host.ticks += IDLE_TICKS;
-    note('z');
-    wakes = scripted_host.idled == 2;
-}
-
-static void test_halt(void **state)
+static void test_halt_ends_the_turn(void **state)
 {
     (void)state;
-    scripted_host.idle = sleep_twice;
-    guest_does((struct vm_exit){.kind = EXIT_HALT}, ACTION_STOP);
-    guest_ends();
-    run();
-    assert_string_equal(calls, "radtGsawtzawtzawradtGh");
-    assert_int_equal(skipped, LENGTH); /* the HLT is over, whenever it is looked at */
-    assert_int_equal(scripted_host.idled, 2);
-    assert_int_equal(scripted_host.worked, 4);
-    assert_int_equal(tested.statistics.ticks_idle, 2 * IDLE_TICKS);
-    assert_int_equal(tested.statistics.ticks[EXIT_HALT], WORK_TICKS);
-    assert_int_equal(tested.statistics.ticks_guest, 2 * GUEST_TICKS);
-    assert_int_equal(vm.state, VM_POWERED_OFF);
-}
-
-/* An interrupt that is there already ends the halt before any sleep. */
-static void test_halt_with_an_interrupt_waiting(void **state)
-{
-    (void)state;
-    wakes = true;
-    guest_does((struct vm_exit){.kind = EXIT_HALT}, ACTION_STOP);
-    guest_ends();
-    run();
-    assert_int_equal(scripted_host.idled, 0);
-    assert_int_equal(tested.statistics.ticks_idle, 0);
-    assert_int_equal(skips, 1);
-}
-
-static void end_vm(void)
-{
-    vm_end(&vm, VM_POWERED_OFF, "by another vCPU");
-}
-
-static void test_vm_ends_while_halted(void **state)
-{
-    (void)state;
-    scripted_host.idle = end_vm;
     guest_does((struct vm_exit){.kind = EXIT_HALT}, ACTION_STOP);
     run();
-    assert_int_equal(scripted_host.idled, 1);
-    assert_int_equal(vm.state, VM_POWERED_OFF);
-    assert_int_equal(scripted_host.kicks[0], 1); /* whoever sleeps is to see it */
+    assert_string_equal(calls, "radtGsw"); /* it has halted behind the HLT */
+    assert_int_equal(skipped, LENGTH);
+    assert_int_equal(scripted_host.worked, 1);
+    assert_int_equal(vm.state, VM_RUNNING);
 }
 
 static void test_halted_for_good(void **state)
@@ -343,27 +357,16 @@ static void test_halted_for_good(void **state)
     run();
     assert_int_equal(vm.state, VM_CRASHED);
     assert_string_equal(vm.end_reason, "halted with interrupts off at RIP 0x1013");
-    assert_int_equal(scripted_host.idled, 0);
 }
 
-/* A vCPU that waits for its start-up interrupt sleeps, and is not entered before. */
-static void start_up(void)
-{
-    scripted_host.ticks += IDLE_TICKS;
-    wakes = true;
-    ready = true;
-}
-
+/* A vCPU that waits for its start-up interrupt is not entered. */
 static void test_not_ready(void **state)
 {
     (void)state;
     ready = false;
-    scripted_host.idle = start_up;
-    guest_ends();
     run();
-    assert_string_equal(calls, "rawtawradtGh");
-    assert_int_equal(tested.statistics.ticks_idle, IDLE_TICKS);
-    assert_int_equal(tested.statistics.ticks_guest, GUEST_TICKS);
+    assert_string_equal(calls, "r");
+    assert_int_equal(tested.statistics.ticks_guest, 0);
 }
 
 static void test_triple_fault(void **state)
@@ -409,7 +412,7 @@ static void test_provoked_panic(void **state)
     guest_ends();
     scripted_host.lands = true;
     if (setjmp(scripted_host.landing) == 0) {
-        vcpu_run(&tested, 4);
+        vcpu_run(&tested, &schedule, 4);
         fail();
     }
     assert_string_equal(scripted_host.panic_reason,
@@ -424,7 +427,7 @@ static void test_panic_that_is_not_reached(void **state)
     (void)state;
     guest_does((struct vm_exit){.kind = EXIT_CPUID}, ACTION_SKIP);
     guest_ends();
-    vcpu_run(&tested, 3);
+    vcpu_run(&tested, &schedule, 3);
     assert_int_equal(vm.state, VM_POWERED_OFF);
     assert_string_equal(scripted_host.panic_reason, "");
 }
@@ -438,9 +441,10 @@ int main(void)
         cmocka_unit_test_setup(test_neutral_exits, set_up),
         cmocka_unit_test_setup(test_counters, set_up),
         cmocka_unit_test_setup(test_trace, set_up),
-        cmocka_unit_test_setup(test_halt, set_up),
-        cmocka_unit_test_setup(test_halt_with_an_interrupt_waiting, set_up),
-        cmocka_unit_test_setup(test_vm_ends_while_halted, set_up),
+        cmocka_unit_test_setup(test_host_interrupt_ends_the_turn, set_up),
+        cmocka_unit_test_setup(test_own_kick_ends_the_turn, set_up),
+        cmocka_unit_test_setup(test_slice_ends_the_turn, set_up),
+        cmocka_unit_test_setup(test_halt_ends_the_turn, set_up),
         cmocka_unit_test_setup(test_halted_for_good, set_up),
         cmocka_unit_test_setup(test_not_ready, set_up),
         cmocka_unit_test_setup(test_triple_fault, set_up),

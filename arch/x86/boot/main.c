@@ -66,24 +66,44 @@ static bool read_configuration(struct seedvisor *seedvisor)
     return false;
 }
 
-/* Each vCPU needs a CPU of its own. Takes note of the CPUs that will be used. */
+/* False, with what to do about it, if a guest is pinned to CPUs that the machine does not have. */
+static bool pins_exist(const struct config_guest *config, unsigned available)
+{
+    unsigned highest = config->cpus == 0 ? 0 : 63U - (unsigned)__builtin_clzll(config->cpus);
+
+    if (highest < available) {
+        return true;
+    }
+    log_line("missing: CPUs: guest \"%s\" has CPU %u in cpus =, the machine has %u CPU%s (at most "
+             "%u are used)",
+             config->name, highest, available, available == 1 ? "" : "s", SEEDVISOR_CPUS);
+    log_line("  to mend it: name CPUs from 0 to %u, or none: then they are chosen", available - 1);
+    return false;
+}
+
+/* Finds the CPUs, and a home among them for each vCPU. */
 static bool find_cpus(struct seedvisor *seedvisor)
 {
+    struct placement_wish wishes[CONFIG_GUESTS];
     unsigned available = firmware_find_cpus(seedvisor->apic_ids, SEEDVISOR_CPUS);
-    uint64_t vcpus = 0;
+    unsigned vcpus = 0;
 
+    available = available < SEEDVISOR_CPUS ? available : SEEDVISOR_CPUS;
     for (unsigned i = 0; i < seedvisor->config.guest_count; i++) {
-        vcpus += seedvisor->config.guests[i].vcpus;
+        const struct config_guest *guest = &seedvisor->config.guests[i];
+
+        if (!pins_exist(guest, available)) {
+            return false;
+        }
+        wishes[i] = (struct placement_wish){(unsigned)guest->vcpus, guest->cpus};
+        vcpus += wishes[i].vcpus;
     }
-    if (vcpus > available || vcpus > SEEDVISOR_CPUS) {
-        log_line("missing: CPUs: the guests have %lu vCPUs in all, the machine has %u CPU%s "
-                 "(at most %u are used)",
-                 vcpus, available, available == 1 ? "" : "s", SEEDVISOR_CPUS);
-        log_line(
-            "  to mend it: lower vcpus = or run fewer guests; each vCPU needs a CPU of its own");
-        return false;
+    placement_find(wishes, seedvisor->config.guest_count, available, seedvisor->homes);
+    for (unsigned i = 0; i < vcpus; i++) {
+        if (seedvisor->homes[i] >= seedvisor->host.cpu_count) {
+            seedvisor->host.cpu_count = seedvisor->homes[i] + 1U;
+        }
     }
-    seedvisor->host.cpu_count = (unsigned)vcpus;
     return true;
 }
 
@@ -159,6 +179,7 @@ static bool describe_machine(struct seedvisor *seedvisor)
         policy->arch_capabilities = read_msr(MSR_ARCH_CAPABILITIES);
     }
     cpu_policy_init(policy);
+    resident_find_abilities(&host->resident, policy->xcr0_allowed);
     if (!address_space_build(&seedvisor->page_table, host, &seedvisor->arena)) {
         report_no_memory();
         return false;

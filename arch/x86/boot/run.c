@@ -8,11 +8,15 @@
 #include "arch/x86/host/power.h"
 #include "arch/x86/host/rdseed.h"
 #include "virtio/virtio.h"
+#include "vmm/arch.h"
 #include "vmm/host.h"
 #include "vmm/log.h"
 
 /* Preparing a CPU may include loading a guest of many GiB. */
 #define PREPARE_SECONDS 60U
+
+/* A turn of a vCPU when others wait for the CPU: 1 ms. */
+#define SLICES_PER_SECOND 1000U
 
 /* The linker script's marks. */
 extern const char ImageBase[], image_end[];
@@ -30,32 +34,32 @@ static void set_stage(struct seedvisor *seedvisor, unsigned cpu, enum cpu_stage 
     __atomic_store_n(&seedvisor->stages[cpu], stage, __ATOMIC_RELEASE);
 }
 
-/* The guest whose vCPU has this home CPU. */
-static struct guest *guest_on(struct seedvisor *seedvisor, const struct cpu *cpu)
+static bool prepare_vcpu(struct seedvisor *seedvisor, struct vcpu *vcpu)
 {
-    for (unsigned i = 0; i < seedvisor->config.guest_count; i++) {
-        if (cpu->vcpu->vm == &seedvisor->guests[i].vm) {
-            return &seedvisor->guests[i];
-        }
+    vcpu->host = arena_allocate(&seedvisor->arena, sizeof(*vcpu->host), 64);
+    if (vcpu->host == NULL || !seedvisor->virtualization->vcpu_create(vcpu, &seedvisor->arena)) {
+        log_line("guest \"%s\": the hypervisor's memory is too small for it", vcpu->vm->name);
+        return false;
     }
-    return NULL;
+    resident_reset(&vcpu->host->resident);
+    return true;
 }
 
-/* This CPU's part: virtualisation on, and its vCPU made; the first vCPU loads its guest as well. */
+/* This CPU's part: virtualisation on, and the vCPUs made that are at home here. */
 static bool prepare_cpu(struct seedvisor *seedvisor, struct cpu *cpu)
 {
-    struct vcpu *vcpu = cpu->vcpu;
-    struct guest *guest = guest_on(seedvisor, cpu);
+    struct schedule *schedule = &seedvisor->schedules[cpu->index];
 
     if (!seedvisor->virtualization->enable(&seedvisor->arena)) {
         log_line("CPU %u: %s cannot be enabled", cpu->index, seedvisor->virtualization->name);
         return false;
     }
-    if (!seedvisor->virtualization->vcpu_create(vcpu, &seedvisor->arena)) {
-        log_line("guest \"%s\": the hypervisor's memory is too small for it", vcpu->vm->name);
-        return false;
+    for (struct vcpu *vcpu = schedule->vcpus; vcpu != NULL; vcpu = vcpu->next_on_cpu) {
+        if (!prepare_vcpu(seedvisor, vcpu)) {
+            return false;
+        }
     }
-    return vcpu->index != 0 || machine_start(&guest->vm, &guest->image, &seedvisor->entropy);
+    return true;
 }
 
 static void enable_cpu(struct seedvisor *seedvisor, struct cpu *cpu)
@@ -66,24 +70,13 @@ static void enable_cpu(struct seedvisor *seedvisor, struct cpu *cpu)
     cpu->armed_deadline = UINT64_MAX;
 }
 
-/* What is known of a crashed guest's vCPU; its own CPU must ask, before it forgets. */
-static void report_crash(struct vcpu *vcpu)
-{
-    log_line("guest \"%s\" crashed: %s; vCPU %u was at:", vcpu->vm->name, vcpu->vm->end_reason,
-             vcpu->index);
-    vcpu->vm->virtualization->dump(vcpu);
-    trace_print(&vcpu->trace);
-}
-
 static void run_cpu(struct seedvisor *seedvisor, struct cpu *cpu)
 {
-    vcpu_run(cpu->vcpu, seedvisor->config.host.panic_after_exits);
+    cpu_loop(&seedvisor->schedules[cpu->index], &seedvisor->run, cpu->index);
     host_timer_arm(UINT64_MAX);
-    if (cpu->vcpu->vm->state == VM_CRASHED) {
-        report_crash(cpu->vcpu);
-    }
     seedvisor->virtualization->disable();
     set_stage(seedvisor, cpu->index, CPU_FINISHED);
+    host_kick(0); /* which waits for it */
 }
 
 _Noreturn void seedvisor_enter_cpu(struct cpu *cpu)
@@ -146,13 +139,36 @@ static uint64_t virtio_features(const struct config_guest *config)
     return features;
 }
 
-static bool create_guest(struct seedvisor *seedvisor, struct guest *guest, unsigned first_cpu)
+/* Homes for the vCPUs, as they were found; the first vCPU's number on the machine is `first`. */
+static void give_homes(struct seedvisor *seedvisor, struct vm *vm, unsigned first)
+{
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        vm->vcpus[i].cpu = seedvisor->homes[first + i];
+        schedule_add(&seedvisor->schedules[vm->vcpus[i].cpu], &vm->vcpus[i]);
+    }
+}
+
+static struct vm_policy guest_policy(const struct config_guest *config, uint64_t frequency)
+{
+    return (struct vm_policy){
+        .follow_up = {[VM_ENDING_POWER_OFF] = (enum vm_follow_up)config->on_poweroff,
+                      [VM_ENDING_RESET] = (enum vm_follow_up)config->on_reboot,
+                      [VM_ENDING_CRASH] = (enum vm_follow_up)config->on_crash},
+        .restart_limit = (unsigned)config->restart_limit,
+        .start = config->start == CONFIG_ON,
+        .start_delay = config->start_delay * (frequency / 1000),
+    };
+}
+
+static bool create_guest(struct seedvisor *seedvisor, struct guest *guest, unsigned first_vcpu)
 {
     const struct machine_setup setup = {
         .name = guest->config->name,
         .virtualization = seedvisor->virtualization,
         .policy = &seedvisor->policy,
         .clock = &seedvisor->clock,
+        .image = &guest->image,
+        .seed = &seedvisor->entropy,
         .entropy = guest->config->rng == CONFIG_RNG_NONE ? NULL : &seedvisor->entropy,
         .map_registers = guest->config->rng_page == CONFIG_RNG_MAPPED,
         .virtio_legacy = guest->config->virtio == CONFIG_VIRTIO_LEGACY,
@@ -161,37 +177,41 @@ static bool create_guest(struct seedvisor *seedvisor, struct guest *guest, unsig
         .vcpus = (unsigned)guest->config->vcpus,
         .debug_exit_port = (uint16_t)guest->config->debug_exit,
         .fw_cfg = guest->config->fw_cfg == CONFIG_ON,
-        .first_address_space = (uint16_t)(first_cpu + 1), /* 0 is the hypervisor's */
+        .first_address_space = (uint16_t)(first_vcpu + 1), /* 0 is the hypervisor's */
     };
 
     guest->console.name = seedvisor->config.guest_count > 1 ? guest->config->name : NULL;
     log_line("guest \"%s\": %lu MiB of memory, %lu vCPU%s", guest->config->name,
              guest->config->memory >> 20, guest->config->vcpus,
              guest->config->vcpus == 1 ? "" : "s");
-    guest_memory_wipe(&guest->vm.memory);
-    if (!machine_create(&guest->vm, &setup, &seedvisor->arena)) {
+    (void)guest_memory_wipe(&guest->vm.memory, 0, UINT64_MAX);
+    if (!machine_create(&guest->vm, &setup, &seedvisor->arena) || !arch_vm_load(&guest->vm)) {
         return false;
     }
-    /* A CPU for each vCPU, for good: no guest ever shares one with another. */
-    for (unsigned i = 0; i < guest->vm.vcpu_count; i++) {
-        struct vcpu *vcpu = &guest->vm.vcpus[i];
-
-        vcpu->cpu = first_cpu + i;
-        seedvisor->host.cpus[vcpu->cpu].vcpu = vcpu;
-    }
+    give_homes(seedvisor, &guest->vm, first_vcpu);
     return true;
 }
 
 static bool create_guests(struct seedvisor *seedvisor)
 {
-    unsigned next_cpu = 0;
+    unsigned vcpu = 0;
 
+    for (unsigned i = 0; i < seedvisor->host.cpu_count; i++) {
+        schedule_init(&seedvisor->schedules[i], seedvisor->host.tsc_frequency / SLICES_PER_SECOND);
+    }
     for (unsigned i = 0; i < seedvisor->config.guest_count; i++) {
-        if (!create_guest(seedvisor, &seedvisor->guests[i], next_cpu)) {
+        seedvisor->vms[i] = &seedvisor->guests[i].vm;
+        if (!create_guest(seedvisor, &seedvisor->guests[i], vcpu)) {
             return false;
         }
-        next_cpu += seedvisor->guests[i].vm.vcpu_count;
+        vcpu += seedvisor->vms[i]->vcpu_count;
     }
+    seedvisor->run = (struct run){
+        .vms = seedvisor->vms,
+        .vm_count = seedvisor->config.guest_count,
+        .waits_when_idle = seedvisor->config.host.on_idle == CONFIG_IDLE_WAIT,
+        .panic_after_exits = seedvisor->config.host.panic_after_exits,
+    };
     return true;
 }
 
@@ -205,15 +225,16 @@ static bool all_finished(struct seedvisor *seedvisor)
     return true;
 }
 
-static enum run_result finish_guest(struct guest *guest)
+/* A run that is ended from outside ends guests that still run: nothing of them stays either. */
+static void finish_guest(struct vm *vm)
 {
-    enum vm_state state = guest->vm.state;
-
-    guest_console_flush(&guest->console);
-    log_line("guest \"%s\" ended: %s", guest->config->name, guest->vm.end_reason);
-    machine_print_statistics(&guest->vm);
-    guest_memory_wipe(&guest->vm.memory);
-    return state == VM_CRASHED ? RESULT_GUEST_FAILED : RESULT_GOOD;
+    if (vm->lifecycle.phase == LIFECYCLE_RUNNING) {
+        vm_end(vm, VM_STOPPED, "switched off with the machine");
+        arch_vm_report(vm);
+    }
+    if (vm->lifecycle.phase != LIFECYCLE_DOWN) {
+        (void)guest_memory_wipe(&vm->memory, 0, UINT64_MAX);
+    }
 }
 
 static void print_entropy(struct entropy_core *entropy)
@@ -229,16 +250,24 @@ static void print_entropy(struct entropy_core *entropy)
 
 static enum run_result finish(struct seedvisor *seedvisor)
 {
-    enum run_result result = RESULT_GOOD;
-
     for (unsigned i = 0; i < seedvisor->config.guest_count; i++) {
-        if (finish_guest(&seedvisor->guests[i]) != RESULT_GOOD) {
-            result = RESULT_GUEST_FAILED;
-        }
+        finish_guest(seedvisor->vms[i]);
     }
     print_entropy(&seedvisor->entropy);
     log_line("all guests have ended: switching off");
-    return result;
+    return run_failed(&seedvisor->run) ? RESULT_GUEST_FAILED : RESULT_GOOD;
+}
+
+static void init_lives(struct seedvisor *seedvisor)
+{
+    uint64_t now = read_tsc();
+
+    for (unsigned i = 0; i < seedvisor->config.guest_count; i++) {
+        struct vm_policy policy =
+            guest_policy(&seedvisor->config.guests[i], seedvisor->host.tsc_frequency);
+
+        lifecycle_init(seedvisor->vms[i], &policy, now);
+    }
 }
 
 _Noreturn void seedvisor_run(struct seedvisor *seedvisor)
@@ -258,12 +287,13 @@ _Noreturn void seedvisor_run(struct seedvisor *seedvisor)
     log_line("hypervisor memory: %lu KiB, image %lu KiB; CPUs: %u", seedvisor->arena.used >> 10,
              (uint64_t)(image_end - ImageBase) >> 10, host->cpu_count);
     arena_seal(&seedvisor->arena);
+    init_lives(seedvisor);
     host->console_vm = &seedvisor->guests[0].vm;
     log_line("entering the guests at tsc %lu", read_tsc());
     __atomic_store_n(&seedvisor->go, true, __ATOMIC_RELEASE);
     run_cpu(seedvisor, &host->cpus[0]);
     while (!all_finished(seedvisor)) {
-        host_work(); /* the console and the pool serve the other CPUs' guests */
+        host_work();
         host_idle();
     }
     host->console_vm = NULL;

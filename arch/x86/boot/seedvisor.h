@@ -9,16 +9,20 @@
 #include "devices/rng/entropy.h"
 #include "vmm/arena.h"
 #include "vmm/config.h"
+#include "vmm/cpu_loop.h"
+#include "vmm/placement.h"
+#include "vmm/schedule.h"
 #include "vmm/wall_clock.h"
 
-#define SEEDVISOR_CPUS 64
+#define SEEDVISOR_CPUS  PLACEMENT_CPUS
+#define SEEDVISOR_VCPUS (CONFIG_GUESTS * MACHINE_VCPUS)
 
 /* How far a CPU has come; each step is made by one side and awaited by the other. */
 enum cpu_stage {
     CPU_STOPPED,  /* in the firmware's keeping */
-    CPU_PREPARED, /* virtualisation on, its vCPU made */
+    CPU_PREPARED, /* virtualisation on, its vCPUs made */
     CPU_FAILED,   /* the log says why */
-    CPU_FINISHED, /* its vCPU has run for the last time */
+    CPU_FINISHED, /* its vCPUs have run for the last time */
 };
 
 struct seedvisor {
@@ -31,6 +35,10 @@ struct seedvisor {
     struct arena arena;
     struct page_table page_table;
     struct host host;
+    struct run run;
+    struct vm *vms[CONFIG_GUESTS]; /* of the guests, for the run */
+    struct schedule schedules[SEEDVISOR_CPUS];
+    uint8_t homes[SEEDVISOR_VCPUS]; /* CPUs of the vCPUs, guest after guest */
     uint32_t apic_ids[SEEDVISOR_CPUS];
     uint32_t stages[SEEDVISOR_CPUS]; /* enum cpu_stage, by CPU; atomic */
     bool go;                         /* every CPU is prepared: run the guests; atomic */

@@ -42,7 +42,8 @@ struct cpu {
     struct cpu *self; /* first: GS:0 */
     unsigned index;
     uint32_t apic_id;
-    struct vcpu *vcpu; /* running here, or NULL */
+    struct vcpu *vcpu; /* whose state is here, or NULL */
+    bool kicked;       /* by itself: to look at its vCPUs again */
     uint64_t gdt[GDT_ENTRIES];
     struct task_state_segment task_state;
     uint8_t *stacks[CPU_STACKS]; /* lowest address of each; a guard page lies below */

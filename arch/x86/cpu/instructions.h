@@ -68,6 +68,14 @@ static inline void write_xcr0(uint64_t value)
     __asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
 }
 
+static inline uint64_t read_xcr0(void)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+}
+
 static inline uint8_t port_read8(uint16_t port)
 {
     uint8_t value;
@@ -103,6 +111,11 @@ DEFINE_CONTROL_REGISTER(cr0)
 DEFINE_CONTROL_REGISTER(cr2)
 DEFINE_CONTROL_REGISTER(cr3)
 DEFINE_CONTROL_REGISTER(cr4)
+DEFINE_CONTROL_REGISTER(dr0)
+DEFINE_CONTROL_REGISTER(dr1)
+DEFINE_CONTROL_REGISTER(dr2)
+DEFINE_CONTROL_REGISTER(dr3)
+DEFINE_CONTROL_REGISTER(dr6)
 
 /* The memory operand of LGDT, LIDT and SIDT. */
 struct descriptor_table {

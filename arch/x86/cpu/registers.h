@@ -55,6 +55,8 @@ struct cpuid_registers {
 #define RFLAGS_RF    (1ULL << 16)
 #define RFLAGS_VM    (1ULL << 17)
 
+#define DR6_RESET 0xffff0ff0ULL /* SDM Vol. 3A, table 9-1 */
+
 /* SDM Vol. 4, 2.1, and APM Vol. 2, appendix A. */
 #define MSR_TSC                0x10U
 #define MSR_APIC_BASE          0x1bU
@@ -63,6 +65,7 @@ struct cpuid_registers {
 #define MSR_PRED_CMD           0x49U
 #define MSR_MICROCODE_REVISION 0x8bU
 #define MSR_ARCH_CAPABILITIES  0x10aU
+#define MSR_FLUSH_CMD          0x10bU
 #define MSR_SYSENTER_CS        0x174U
 #define MSR_SYSENTER_ESP       0x175U
 #define MSR_SYSENTER_EIP       0x176U

@@ -320,9 +320,19 @@ static bool startup_event(const struct local_apic *apic)
            __atomic_load_n(&apic->start_up, __ATOMIC_RELAXED) != 0;
 }
 
+void arch_vcpu_reset(struct vcpu *vcpu)
+{
+    vcpu->vm->virtualization->set_x2apic_mode(vcpu, false, -1);
+    if (vcpu->index == 0) {
+        vcpu->vm->virtualization->vcpu_start(vcpu, &vcpu->vm->arch->start);
+    }
+}
+
 bool arch_vcpu_ready(struct vcpu *vcpu)
 {
     struct arch_vcpu *arch = vcpu->arch;
+
+    arch->halted = false;
 
     /* Almost always there is neither: then no more than two loads are spent. */
     if (!arch->waiting && !startup_event(&arch->apic)) {
@@ -347,29 +357,29 @@ bool arch_vcpu_ready(struct vcpu *vcpu)
     return !arch->waiting;
 }
 
-static bool takes_interrupts(struct vcpu *vcpu)
+bool arch_vcpu_halt(struct vcpu *vcpu)
 {
-    return (vcpu_get(vcpu, REGISTER_RFLAGS) & RFLAGS_IF) != 0;
+    struct arch_vcpu *arch = vcpu->arch;
+
+    arch->halted = true;
+    arch->takes_interrupts = (vcpu_get(vcpu, REGISTER_RFLAGS) & RFLAGS_IF) != 0;
+    return arch->takes_interrupts || local_apic_nmi_pending(&arch->apic) ||
+           vcpu->vm->vcpu_count > 1;
 }
 
-bool arch_vcpu_wakes(struct vcpu *vcpu)
+bool arch_vcpu_runnable(const struct vcpu *vcpu)
 {
-    const struct local_apic *apic = &vcpu->arch->apic;
+    const struct arch_vcpu *arch = vcpu->arch;
+    const struct local_apic *apic = &arch->apic;
 
     if (startup_event(apic)) {
         return true;
     }
-    if (vcpu->arch->waiting) {
-        return false;
+    if (arch->waiting || !arch->halted) {
+        return !arch->waiting;
     }
     return local_apic_nmi_pending(apic) ||
-           (takes_interrupts(vcpu) && local_apic_pending_vector(apic) >= 0);
-}
-
-bool arch_vcpu_can_wake(struct vcpu *vcpu)
-{
-    return takes_interrupts(vcpu) || local_apic_nmi_pending(&vcpu->arch->apic) ||
-           vcpu->vm->vcpu_count > 1;
+           (arch->takes_interrupts && local_apic_pending_vector(apic) >= 0);
 }
 
 void arch_vcpu_deliver(struct vcpu *vcpu)

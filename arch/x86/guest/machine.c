@@ -6,6 +6,7 @@
 #include "arch/x86/guest/acpi.h"
 #include "arch/x86/guest/boot.h"
 #include "arch/x86/guest/layout.h"
+#include "vmm/arch.h"
 #include "vmm/host.h"
 #include "vmm/log.h"
 #include "vmm/vm_trace.h"
@@ -128,85 +129,102 @@ static void debug_exit(void *context, uint32_t value)
 }
 
 /* What only a guest has whose configuration asks for it. */
-static bool add_test_devices(struct vm *vm, const struct machine_setup *setup)
+static bool add_test_devices(struct vm *vm)
 {
     struct arch_vm *arch = vm->arch;
+    uint16_t port = arch->setup.debug_exit_port;
 
-    if (setup->fw_cfg) {
-        fw_cfg_init(&arch->fw_cfg, guest_memory_size(&vm->memory), (uint16_t)setup->vcpus);
-        if (!bus_add(&vm->ports, LAYOUT_FW_CFG_PORT, FW_CFG_PORTS, &fw_cfg_operations,
-                     &arch->fw_cfg)) {
-            return false;
-        }
+    if (arch->setup.fw_cfg &&
+        !bus_add(&vm->ports, LAYOUT_FW_CFG_PORT, FW_CFG_PORTS, &fw_cfg_operations, &arch->fw_cfg)) {
+        return false;
     }
-    if (setup->debug_exit_port != 0) {
-        arch->debug_exit = (struct debug_exit){.end = debug_exit, .context = vm};
-        if (!bus_add(&vm->ports, setup->debug_exit_port, DEBUG_EXIT_PORTS, &debug_exit_operations,
-                     &arch->debug_exit)) {
-            log_line("guest \"%s\": debug_exit = 0x%x: the guest has another device there",
-                     vm->name, setup->debug_exit_port);
-            return false;
-        }
+    if (port != 0 &&
+        !bus_add(&vm->ports, port, DEBUG_EXIT_PORTS, &debug_exit_operations, &arch->debug_exit)) {
+        log_line("guest \"%s\": debug_exit = 0x%x: the guest has another device there", vm->name,
+                 port);
+        return false;
     }
     return true;
 }
 
-static bool add_rng(struct vm *vm, const struct machine_setup *setup, struct arena *arena)
-{
-    struct arch_vm *arch = vm->arch;
-    struct rng_setup rng = {
-        .entropy = setup->entropy,
-        .memory = &vm->memory,
-        .irq = {io_apic_set, &arch->io_apic, LAYOUT_VIRTIO_GSI},
-        .features = setup->virtio_features,
-        .legacy = setup->virtio_legacy,
-        .trace = vm->device_trace,
-    };
-
-    if (setup->map_registers) {
-        rng.page = arena_allocate(arena, VIRTIO_MMIO_PAGE_SIZE, VIRTIO_MMIO_PAGE_SIZE);
-        if (rng.page == NULL) {
-            return false;
-        }
-    }
-    arch->has_rng = true;
-    rng_init(&arch->rng, &rng);
-    return bus_add(&vm->mmio, LAYOUT_VIRTIO_BASE, VIRTIO_MMIO_PAGE_SIZE,
-                   &virtio_mmio_bus_operations, &arch->rng.transport);
-}
-
-static bool add_devices(struct vm *vm, const struct machine_setup *setup, struct arena *arena)
+/* The devices as they are when the machine is switched on. */
+static void reset_devices(struct vm *vm)
 {
     static const struct io_apic_operations io_apic_operations = {.deliver = deliver_message};
     struct arch_vm *arch = vm->arch;
     const struct irq_line uart_line = {io_apic_set, &arch->io_apic, LAYOUT_UART_GSI};
     const struct irq_line rtc_line = {io_apic_set, &arch->io_apic, LAYOUT_RTC_GSI};
-    const struct rtc_clock clock = {clock_seconds, (void *)setup->clock};
+    const struct rtc_clock clock = {clock_seconds, (void *)arch->setup.clock};
 
     io_apic_init(&arch->io_apic, &io_apic_operations, vm);
-    uart_init(&arch->uart, &setup->console, &uart_line);
+    uart_init(&arch->uart, &arch->setup.console, &uart_line);
     rtc_init(&arch->rtc, &clock, &rtc_line);
     arch->power = (struct power){.soft_off = LAYOUT_S5_SLEEP_TYPE,
                                  .reset_value = LAYOUT_RESET_VALUE,
                                  .end = power_event,
                                  .context = vm};
-    bool added =
-        bus_add(&vm->mmio, LAYOUT_IO_APIC_BASE, LAYOUT_APIC_SIZE, &io_apic_bus_operations,
-                &arch->io_apic) &&
-        bus_add(&vm->ports, LAYOUT_UART_PORT, UART_PORTS, &uart_bus_operations, &arch->uart) &&
-        bus_add(&vm->ports, LAYOUT_RTC_PORT, RTC_PORTS, &rtc_bus_operations, &arch->rtc) &&
-        bus_add(&vm->ports, LAYOUT_POWER_PORT, POWER_ACPI_PORTS, &power_acpi_operations,
-                &arch->power) &&
-        bus_add(&vm->ports, LAYOUT_KEYBOARD_PORT, 1, &power_keyboard_operations, &arch->power) &&
-        bus_add(&vm->ports, LAYOUT_PCI_RESET_PORT, 1, &power_pci_operations, &arch->power);
+    arch->debug_exit = (struct debug_exit){.end = debug_exit, .context = vm};
+    fw_cfg_init(&arch->fw_cfg, guest_memory_size(&vm->memory), (uint16_t)vm->vcpu_count);
+    if (arch->has_rng) {
+        const struct rng_setup rng = {
+            .entropy = arch->setup.entropy,
+            .memory = &vm->memory,
+            .irq = {io_apic_set, &arch->io_apic, LAYOUT_VIRTIO_GSI},
+            .features = arch->setup.virtio_features,
+            .legacy = arch->setup.virtio_legacy,
+            .page = arch->rng_page,
+            .trace = vm->device_trace,
+        };
 
-    return added && (setup->entropy == NULL || add_rng(vm, setup, arena));
+        rng_init(&arch->rng, &rng);
+    }
 }
 
-static bool add_vcpus(struct vm *vm, const struct machine_setup *setup, struct arena *arena)
+static bool add_rng(struct vm *vm, struct arena *arena)
+{
+    struct arch_vm *arch = vm->arch;
+
+    arch->has_rng = arch->setup.entropy != NULL;
+    if (arch->has_rng && arch->setup.map_registers) {
+        arch->rng_page = arena_allocate(arena, VIRTIO_MMIO_PAGE_SIZE, VIRTIO_MMIO_PAGE_SIZE);
+        if (arch->rng_page == NULL) {
+            return false;
+        }
+    }
+    return !arch->has_rng || bus_add(&vm->mmio, LAYOUT_VIRTIO_BASE, VIRTIO_MMIO_PAGE_SIZE,
+                                     &virtio_mmio_bus_operations, &arch->rng.transport);
+}
+
+static bool add_devices(struct vm *vm, struct arena *arena)
+{
+    struct arch_vm *arch = vm->arch;
+
+    return bus_add(&vm->mmio, LAYOUT_IO_APIC_BASE, LAYOUT_APIC_SIZE, &io_apic_bus_operations,
+                   &arch->io_apic) &&
+           bus_add(&vm->ports, LAYOUT_UART_PORT, UART_PORTS, &uart_bus_operations, &arch->uart) &&
+           bus_add(&vm->ports, LAYOUT_RTC_PORT, RTC_PORTS, &rtc_bus_operations, &arch->rtc) &&
+           bus_add(&vm->ports, LAYOUT_POWER_PORT, POWER_ACPI_PORTS, &power_acpi_operations,
+                   &arch->power) &&
+           bus_add(&vm->ports, LAYOUT_KEYBOARD_PORT, 1, &power_keyboard_operations, &arch->power) &&
+           bus_add(&vm->ports, LAYOUT_PCI_RESET_PORT, 1, &power_pci_operations, &arch->power) &&
+           add_rng(vm, arena);
+}
+
+static void reset_vcpu(struct vcpu *vcpu)
+{
+    struct arch_vcpu *arch = vcpu->arch;
+
+    local_apic_reset(&arch->apic, vcpu->index == 0);
+    arch->pvclock = (struct pvclock){0};
+    arch->waiting = vcpu->index != 0; /* all but the first (SDM Vol. 3A, 9.4.2) */
+    arch->halted = false;
+}
+
+static bool add_vcpus(struct vm *vm, struct arena *arena)
 {
     static const struct local_apic_operations operations = {.send_ipi = send_ipi,
                                                             .eoi = end_of_interrupt};
+    const struct machine_setup *setup = &vm->arch->setup;
 
     vm->vcpus = arena_allocate(arena, setup->vcpus * sizeof(*vm->vcpus), 64);
     if (vm->vcpus == NULL) {
@@ -223,7 +241,6 @@ static bool add_vcpus(struct vm *vm, const struct machine_setup *setup, struct a
         }
         vcpu->vm = vm;
         vcpu->index = i;
-        vcpu->arch->waiting = i != 0; /* all but the first (SDM Vol. 3A, 9.4.2) */
         vcpu->arch->address_space = (uint16_t)(setup->first_address_space + i);
         local_apic_init(&vcpu->arch->apic, page, i, i == 0, &operations, vcpu);
         vm->arch->apics[i] = &vcpu->arch->apic;
@@ -242,10 +259,27 @@ static bool map_memory(struct vm *vm, struct arena *arena)
         }
     }
     /* Without the right to write: reads do not exit any more, and writes do as before. */
-    const void *registers = (const void *)(uintptr_t)vm->arch->rng.transport.page;
+    const void *registers = vm->arch->rng_page;
 
     return registers == NULL || vm->virtualization->map(vm, LAYOUT_VIRTIO_BASE, registers,
                                                         VIRTIO_MMIO_PAGE_SIZE, MAP_READ, arena);
+}
+
+/* All but memory, as it is when the machine is switched on. */
+static void reset_machine(struct vm *vm)
+{
+    struct arch_vm *arch = vm->arch;
+
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        reset_vcpu(&vm->vcpus[i]);
+    }
+    machine_lock(vm); /* the console may have input for it at any time */
+    reset_devices(vm);
+    arch->poll_time = UINT64_MAX;
+    memset(&arch->unknown_ports, 0, sizeof(arch->unknown_ports));
+    memset(&arch->unknown_msrs, 0, sizeof(arch->unknown_msrs));
+    memset(&arch->unknown_memory, 0, sizeof(arch->unknown_memory));
+    machine_unlock(vm);
 }
 
 bool machine_create(struct vm *vm, const struct machine_setup *setup, struct arena *arena)
@@ -257,22 +291,42 @@ bool machine_create(struct vm *vm, const struct machine_setup *setup, struct are
         log_line("guest \"%s\": no room for a machine with %u vCPUs", setup->name, setup->vcpus);
         return false;
     }
+    vm->arch->setup = *setup;
     vm->arch->poll_time = UINT64_MAX;
     vm->arch->policy = setup->policy;
     vm->arch->clock = setup->clock;
-    if (!add_vcpus(vm, setup, arena) || (setup->trace && !vm_trace_enable(vm, arena)) ||
-        !add_devices(vm, setup, arena) || !vm->virtualization->vm_create(vm, arena) ||
+    if (!add_vcpus(vm, arena) || (setup->trace && !vm_trace_enable(vm, arena)) ||
+        !add_devices(vm, arena) || !vm->virtualization->vm_create(vm, arena) ||
         !map_memory(vm, arena)) {
         log_line("guest \"%s\": the hypervisor's memory is too small for it", setup->name);
         return false;
     }
-    return add_test_devices(vm, setup);
+    if (!add_test_devices(vm)) {
+        return false;
+    }
+    reset_machine(vm);
+    return true;
 }
 
-bool machine_start(struct vm *vm, struct boot_image *image, struct entropy_core *entropy)
+/* Fresh bytes for the image; false, with a line in the log, if there are none to be had. */
+static bool take_seed(const struct vm *vm, uint8_t *seed)
+{
+    struct entropy_core *entropy = vm->arch->setup.seed;
+
+    while (entropy_take(entropy, seed, BOOT_SEED_SIZE) < BOOT_SEED_SIZE) {
+        if (entropy_refill(entropy, 64) == 0 && entropy_state(entropy) == ENTROPY_FAULT) {
+            wipe(seed, BOOT_SEED_SIZE); /* of what there was */
+            log_line("guest \"%s\": no entropy for its seed", vm->name);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool load_image(struct vm *vm)
 {
     const struct acpi_configuration acpi = {.vcpus = vm->vcpu_count, .rng = vm->arch->has_rng};
-    struct vcpu_start start;
+    struct boot_image *image = vm->arch->setup.image;
     uint8_t seed[BOOT_SEED_SIZE];
     char error[BOOT_ERROR_SIZE];
 
@@ -280,24 +334,35 @@ bool machine_start(struct vm *vm, struct boot_image *image, struct entropy_core 
         log_line("guest \"%s\": the ACPI tables do not fit", vm->name);
         return false;
     }
-    while (entropy_take(entropy, seed, sizeof(seed)) < sizeof(seed)) {
-        if (entropy_refill(entropy, 64) == 0 && entropy_state(entropy) == ENTROPY_FAULT) {
-            wipe(seed, sizeof(seed)); /* of what there was */
-            log_line("guest \"%s\": no entropy for its seed", vm->name);
-            return false;
-        }
+    if (!take_seed(vm, seed)) {
+        return false;
     }
     image->rng_seed = seed;
-    bool loaded = boot_load(&vm->memory, image, &start, error);
+    bool loaded = boot_load(&vm->memory, image, &vm->arch->start, error);
 
     wipe(seed, sizeof(seed));
     image->rng_seed = NULL;
     if (!loaded) {
         log_line("guest \"%s\": %s", vm->name, error);
-        return false;
     }
-    vm->virtualization->vcpu_start(&vm->vcpus[0], &start);
-    return true;
+    return loaded;
+}
+
+bool arch_vm_load(struct vm *vm)
+{
+    reset_machine(vm);
+    return load_image(vm);
+}
+
+void arch_vm_report(struct vm *vm)
+{
+    const struct uart_sink *console = &vm->arch->setup.console;
+
+    if (console->flush != NULL) {
+        console->flush(console->context);
+    }
+    log_line("guest \"%s\" ended: %s", vm->name, vm->end_reason);
+    machine_print_statistics(vm);
 }
 
 void machine_count_unknown(struct unknown_accesses *accesses, uint64_t number)
@@ -333,8 +398,9 @@ static void print_vcpu_statistics(const struct vcpu *vcpu)
         exits += statistics->exits[kind];
         ticks += statistics->ticks[kind];
     }
-    log_line("  vCPU %u: exits %lu, ticks guest %lu, hypervisor %lu, idle %lu", vcpu->index, exits,
-             statistics->ticks_guest, ticks, statistics->ticks_idle);
+    log_line("  vCPU %u: exits %lu, ticks guest %lu, hypervisor %lu, idle %lu, waiting %lu",
+             vcpu->index, exits, statistics->ticks_guest, ticks, statistics->ticks_idle,
+             statistics->ticks_waiting);
     for (unsigned kind = 0; kind < EXIT_KINDS; kind++) {
         if (statistics->exits[kind] > 0) {
             log_line("    %-16s %9lu, hypervisor ticks each %lu",

@@ -33,39 +33,15 @@ struct unknown_accesses {
     uint64_t others; /* of numbers that found no row */
 };
 
-struct arch_vcpu {
-    struct local_apic apic;
-    struct pvclock pvclock;
-    bool waiting;           /* for a start-up interrupt */
-    uint16_t address_space; /* VPID or ASID: unique on the machine, not 0 */
-};
-
-struct arch_vm {
-    struct spin_lock lock; /* around every device and the I/O APIC */
-    uint64_t poll_time;    /* TSC when a device is to be looked at without its guest; atomic */
-    const struct cpu_policy *policy;
-    const struct wall_clock *clock;
-    struct io_apic io_apic;
-    struct uart uart;
-    struct rtc rtc;
-    struct power power;
-    struct debug_exit debug_exit;
-    struct fw_cfg fw_cfg;
-    struct rng rng;
-    bool has_rng;
-    struct local_apic *apics[MACHINE_VCPUS]; /* by vCPU index */
-    struct unknown_accesses unknown_ports;
-    struct unknown_accesses unknown_msrs;
-    struct unknown_accesses unknown_memory;
-};
-
 /* What a machine is made of. Nothing is owned; all of it outlives the machine. */
 struct machine_setup {
     const char *name;
     const struct virtualization *virtualization;
     const struct cpu_policy *policy;
     const struct wall_clock *clock;
-    struct entropy_core *entropy; /* NULL: no entropy device */
+    struct boot_image *image;     /* its rsdp_gpa and rng_seed are filled in when it is loaded */
+    struct entropy_core *seed;    /* where the image's seed comes from */
+    struct entropy_core *entropy; /* of the entropy device; NULL: there is none */
     bool map_registers;           /* the entropy device's, for reading without exits */
     bool virtio_legacy;           /* its register layout is version 1 */
     uint64_t virtio_features;     /* that it offers beyond VIRTIO_F_VERSION_1 */
@@ -77,20 +53,44 @@ struct machine_setup {
     uint16_t first_address_space; /* for vCPU 0; the others follow */
 };
 
-/*
- * Puts up a machine in `vm`, whose `memory` is filled in and zeroed: devices on their buses, nested
- * mappings, ACPI tables, vCPU objects. The vCPUs' hardware state is made by vcpu_create() on their
- * home CPUs, afterwards. False, with a line in the log, if the arena is exhausted or something does
- * not fit.
- */
-bool machine_create(struct vm *vm, const struct machine_setup *setup, struct arena *arena);
+struct arch_vcpu {
+    struct local_apic apic;
+    struct pvclock pvclock;
+    bool waiting;           /* for a start-up interrupt */
+    bool halted;            /* by HLT, since it was last entered */
+    bool takes_interrupts;  /* RFLAGS.IF when it halted */
+    uint16_t address_space; /* VPID or ASID: unique on the machine, not 0 */
+};
+
+struct arch_vm {
+    struct spin_lock lock; /* around every device and the I/O APIC */
+    uint64_t poll_time;    /* TSC when a device is to be looked at without its guest; atomic */
+    struct machine_setup setup;
+    const struct cpu_policy *policy;
+    const struct wall_clock *clock;
+    struct io_apic io_apic;
+    struct uart uart;
+    struct rtc rtc;
+    struct power power;
+    struct debug_exit debug_exit;
+    struct fw_cfg fw_cfg;
+    struct rng rng;
+    bool has_rng;
+    void *rng_page; /* the entropy device's registers, as its guest sees them; NULL: it traps */
+    struct local_apic *apics[MACHINE_VCPUS]; /* by vCPU index */
+    struct vcpu_start start;                 /* of vCPU 0, as the image wants it */
+    struct unknown_accesses unknown_ports;
+    struct unknown_accesses unknown_msrs;
+    struct unknown_accesses unknown_memory;
+};
 
 /*
- * Loads `image` (rsdp_gpa and rng_seed are filled in here) and makes vCPU 0, whose hardware state
- * exists, ready to run it. On the vCPU's home CPU. False, with a line in the log, if the image
- * cannot be booted.
+ * Puts up a machine in `vm`, whose `memory` is filled in and zeroed: devices on their buses, nested
+ * mappings, vCPU objects; arch_vm_load() then makes it ready to start. The vCPUs' hardware state is
+ * made by vcpu_create() on their home CPUs, afterwards. `setup` is copied. False, with a line in
+ * the log, if the arena is exhausted or something does not fit.
  */
-bool machine_start(struct vm *vm, struct boot_image *image, struct entropy_core *entropy);
+bool machine_create(struct vm *vm, const struct machine_setup *setup, struct arena *arena);
 
 /* Around every use of a device. Unlocking notes when the devices want to be polled. */
 void machine_lock(struct vm *vm);

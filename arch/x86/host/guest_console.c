@@ -47,14 +47,17 @@ static void sink_transmit(void *context, uint8_t byte)
     }
 }
 
-struct uart_sink guest_console_sink(struct guest_console *console)
+static void sink_flush(void *context)
 {
-    return (struct uart_sink){.ready = sink_ready, .transmit = sink_transmit, .context = console};
-}
+    struct guest_console *console = context;
 
-void guest_console_flush(struct guest_console *console)
-{
     if (console->name != NULL && console->length > 0) {
         show_line(console);
     }
+}
+
+struct uart_sink guest_console_sink(struct guest_console *console)
+{
+    return (struct uart_sink){
+        .ready = sink_ready, .transmit = sink_transmit, .flush = sink_flush, .context = console};
 }

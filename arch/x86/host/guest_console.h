@@ -19,7 +19,4 @@ struct guest_console {
 /* The sink for the guest's serial port. `console` is kept. */
 struct uart_sink guest_console_sink(struct guest_console *console);
 
-/* Shows what is left of an unfinished line: when the guest has ended. */
-void guest_console_flush(struct guest_console *console);
-
 #endif

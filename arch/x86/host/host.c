@@ -66,7 +66,37 @@ void host_kick(unsigned cpu)
 {
     if (cpu != current_cpu()->index) {
         apic_send(host->cpus[cpu].apic_id, VECTOR_HOST_KICK);
+    } else {
+        current_cpu()->kicked = true;
     }
+}
+
+bool host_kicked(void)
+{
+    bool kicked = current_cpu()->kicked;
+
+    current_cpu()->kicked = false;
+    return kicked;
+}
+
+void host_switch(struct vcpu *from, struct vcpu *to)
+{
+    if (from != NULL) {
+        resident_save(&from->host->resident, &host->resident);
+    }
+    if (to != NULL) {
+        if (from == NULL || from->vm != to->vm) {
+            resident_barrier(&host->resident);
+        }
+        resident_load(&to->host->resident, &host->resident);
+    }
+    current_cpu()->vcpu = to;
+}
+
+void host_reset_vcpu(struct vcpu *vcpu)
+{
+    resident_reset(&vcpu->host->resident);
+    resident_load(&vcpu->host->resident, &host->resident);
 }
 
 void host_set_xcr0(uint64_t value)

@@ -5,14 +5,20 @@
 #include <stdint.h>
 
 #include "arch/x86/cpu/cpu.h"
+#include "arch/x86/cpu/resident.h"
 #include "devices/rng/entropy.h"
 
 struct vm;
+
+struct host_vcpu {
+    struct resident_state resident;
+};
 
 struct host {
     uint64_t tsc_frequency; /* Hz */
     struct cpu *cpus;       /* an array */
     unsigned cpu_count;
+    struct resident_abilities resident;
     struct entropy_core *entropy;
     struct vm *console_vm; /* whose console the keyboard belongs to */
 };

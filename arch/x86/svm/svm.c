@@ -167,6 +167,17 @@ static bool svm_vcpu_create(struct vcpu *vcpu, struct arena *arena)
     return true;
 }
 
+/* The VMCB has all that the entry does not load and store by itself, each time. */
+static void svm_load(struct vcpu *vcpu)
+{
+    (void)vcpu;
+}
+
+static void svm_unload(struct vcpu *vcpu)
+{
+    (void)vcpu;
+}
+
 /*
  * CR8 lives in the VMCB while the guest runs, and in the local APIC's page otherwise; bits 0-3 of
  * the TPR, which CR8 does not have, stay as they are unless the guest wrote CR8.
@@ -247,6 +258,8 @@ const struct virtualization svm_virtualization = {
     .vm_create = svm_vm_create,
     .map = svm_map,
     .vcpu_create = svm_vcpu_create,
+    .load = svm_load,
+    .unload = svm_unload,
     .vcpu_start = svm_vcpu_start,
     .vcpu_start_up = svm_vcpu_start_up,
     .run = svm_run,

@@ -28,7 +28,7 @@ static void reset_state(struct vmcb *vmcb)
     state->tr.attributes = busy_task;
     state->tr.limit = 0x67;
     state->efer = EFER_SVME;
-    state->dr6 = 0xffff0ff0;
+    state->dr6 = DR6_RESET;
     state->dr7 = 0x400;
     state->rflags = RFLAGS_FIXED;
     state->pat = PAT_RESET;

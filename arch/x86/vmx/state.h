@@ -15,8 +15,14 @@ struct backend_vm {
     uint8_t *msr_bitmap_apic; /* the same while the hardware runs the guest's x2APIC */
 };
 
+/* MSRs that a guest has for itself and the VMCS does not hold. */
+#define VMX_RESIDENT_MSRS 5
+
 struct backend_vcpu {
     void *vmcs;
+    uint64_t cr2; /* this and the next two: while another vCPU has the CPU */
+    uint64_t dr6;
+    uint64_t msrs[VMX_RESIDENT_MSRS];
     bool launched;
     bool event_queued;     /* the entry-event field is set for the next entry */
     bool delivers;         /* the hardware delivers interrupts from the APIC page */

@@ -1,6 +1,7 @@
 /* The VMX instructions, and the few others that exits need: exit.c itself is plain C. */
 #include "arch/x86/vmx/vmcs.h"
 
+#include "arch/x86/cpu/instructions.h"
 #include "vmm/panic.h"
 
 _Noreturn void vmcs_failed(const char *instruction, uint64_t operand)
@@ -57,13 +58,10 @@ void vmx_take_nmi(void)
 
 uint64_t vmx_read_dr6(void)
 {
-    uint64_t value;
-
-    __asm__ volatile("mov %%dr6, %0" : "=r"(value));
-    return value;
+    return read_dr6();
 }
 
 void vmx_write_dr6(uint64_t value)
 {
-    __asm__ volatile("mov %0, %%dr6" : : "r"(value));
+    write_dr6(value);
 }

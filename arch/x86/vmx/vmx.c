@@ -249,6 +249,7 @@ static bool vmx_vcpu_create(struct vcpu *vcpu, struct arena *arena)
         return false;
     }
     *(uint32_t *)backend->vmcs = (uint32_t)read_msr(MSR_VMX_BASIC) & 0x7fffffff;
+    backend->dr6 = DR6_RESET;
     backend->cr4_allowed = vcpu->vm->arch->policy->cr4_allowed;
     if (!vmcs_clear(backend->vmcs) || !vmcs_load(backend->vmcs)) {
         vmcs_failed("VMCLEAR or VMPTRLD", (uintptr_t)backend->vmcs);
@@ -256,6 +257,36 @@ static bool vmx_vcpu_create(struct vcpu *vcpu, struct arena *arena)
     write_host_state(current_cpu());
     write_controls(vcpu);
     return true;
+}
+
+static const uint32_t resident_msrs[VMX_RESIDENT_MSRS] = {
+    MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK, MSR_KERNEL_GS_BASE,
+};
+
+static void vmx_load(struct vcpu *vcpu)
+{
+    const struct backend_vcpu *backend = vcpu->backend;
+
+    if (!vmcs_load(backend->vmcs)) {
+        vmcs_failed("VMPTRLD", (uintptr_t)backend->vmcs);
+    }
+    write_cr2(backend->cr2);
+    write_dr6(backend->dr6);
+    for (unsigned i = 0; i < VMX_RESIDENT_MSRS; i++) {
+        write_msr(resident_msrs[i], backend->msrs[i]);
+    }
+}
+
+/* The VMCS stays this CPU's, and may stay in it: its home never changes. */
+static void vmx_unload(struct vcpu *vcpu)
+{
+    struct backend_vcpu *backend = vcpu->backend;
+
+    backend->cr2 = read_cr2();
+    backend->dr6 = read_dr6();
+    for (unsigned i = 0; i < VMX_RESIDENT_MSRS; i++) {
+        backend->msrs[i] = read_msr(resident_msrs[i]);
+    }
 }
 
 static void write_segment(unsigned number, uint16_t selector, uint64_t base, uint32_t limit,
@@ -378,6 +409,12 @@ static void vmx_vcpu_start(struct vcpu *vcpu, const struct vcpu_start *start)
     };
 
     write_initial_state(vcpu, &state);
+    flush_translations(vcpu);
+    write_cr2(0);
+    write_dr6(DR6_RESET);
+    for (unsigned i = 0; i < VMX_RESIDENT_MSRS; i++) {
+        write_msr(resident_msrs[i], 0);
+    }
     vcpu->general[GENERAL_RAX] = start->rax;
     vcpu->general[GENERAL_RBX] = start->rbx;
     vcpu->general[GENERAL_RSI] = start->rsi;
@@ -686,6 +723,8 @@ const struct virtualization vmx_virtualization = {
     .vm_create = vmx_vm_create,
     .map = vmx_map,
     .vcpu_create = vmx_vcpu_create,
+    .load = vmx_load,
+    .unload = vmx_unload,
     .vcpu_start = vmx_vcpu_start,
     .vcpu_start_up = vmx_vcpu_start_up,
     .run = vmx_run,

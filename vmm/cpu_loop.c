@@ -1,0 +1,152 @@
+/* One CPU: turns for its vCPUs, steps for its VMs, sleep. */
+#include "vmm/cpu_loop.h"
+
+#include "vmm/arch.h"
+#include "vmm/host.h"
+#include "vmm/log.h"
+#include "vmm/run.h"
+
+bool run_failed(const struct run *run)
+{
+    for (unsigned i = 0; i < run->vm_count; i++) {
+        if (run->vms[i]->lifecycle.failed) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_over(const struct run *run)
+{
+    return __atomic_load_n(&run->over, __ATOMIC_ACQUIRE);
+}
+
+void run_end(struct run *run)
+{
+    __atomic_store_n(&run->over, true, __ATOMIC_RELEASE);
+    for (unsigned i = 0; i < run->vm_count; i++) {
+        vm_kick(run->vms[i]);
+    }
+}
+
+static bool all_down(const struct run *run)
+{
+    for (unsigned i = 0; i < run->vm_count; i++) {
+        if (!lifecycle_over(run->vms[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void switch_to(struct schedule *schedule, struct vcpu *vcpu)
+{
+    struct vcpu *from = schedule->current;
+
+    if (from == vcpu) {
+        return;
+    }
+    if (from != NULL) {
+        from->vm->virtualization->unload(from);
+    }
+    host_switch(from, vcpu);
+    if (vcpu != NULL) {
+        vcpu->vm->virtualization->load(vcpu);
+    }
+    schedule->current = vcpu;
+}
+
+/* What is known of a crashed guest's vCPU, before its state is used for anything else. */
+static void report_crash(struct schedule *schedule, struct vcpu *vcpu)
+{
+    switch_to(schedule, vcpu);
+    log_line("guest \"%s\" crashed: %s; vCPU %u was at:", vcpu->vm->name, vcpu->vm->end_reason,
+             vcpu->index);
+    vcpu->vm->virtualization->dump(vcpu);
+    trace_print(&vcpu->trace);
+}
+
+/* The vCPUs of VMs that have ended leave this CPU: the last one to do so lets the VM's life go on.
+ */
+static void park(struct schedule *schedule)
+{
+    for (struct vcpu *vcpu = schedule->vcpus; vcpu != NULL; vcpu = vcpu->next_on_cpu) {
+        struct vm *vm = vcpu->vm;
+
+        if (vcpu->parked || vm_running(vm)) {
+            continue;
+        }
+        if (vm->state == VM_CRASHED && !vcpu->fresh) {
+            report_crash(schedule, vcpu);
+        }
+        vcpu->parked = true;
+        if (__atomic_sub_fetch(&vm->live, 1, __ATOMIC_ACQ_REL) == 0) {
+            host_kick(vm->vcpus[0].cpu);
+        }
+    }
+}
+
+/* True if some VM's next step is due already. */
+static bool step(struct schedule *schedule)
+{
+    bool busy = false;
+
+    for (struct vcpu *vcpu = schedule->vcpus; vcpu != NULL; vcpu = vcpu->next_on_cpu) {
+        if (vcpu->index == 0) {
+            busy |= lifecycle_step(vcpu->vm, host_ticks());
+        }
+    }
+    return busy;
+}
+
+static uint64_t next_step(const struct schedule *schedule)
+{
+    uint64_t earliest = UINT64_MAX;
+
+    for (const struct vcpu *vcpu = schedule->vcpus; vcpu != NULL; vcpu = vcpu->next_on_cpu) {
+        if (vcpu->index == 0) {
+            uint64_t deadline = lifecycle_deadline(vcpu->vm);
+
+            earliest = deadline < earliest ? deadline : earliest;
+        }
+    }
+    return earliest;
+}
+
+static void take_turn(struct schedule *schedule, struct vcpu *vcpu, const struct run *run)
+{
+    switch_to(schedule, vcpu);
+    if (vcpu->fresh) {
+        vcpu->fresh = false;
+        host_reset_vcpu(vcpu);
+        arch_vcpu_reset(vcpu);
+    }
+    vcpu_run(vcpu, schedule, run->panic_after_exits);
+}
+
+void cpu_loop(struct schedule *schedule, struct run *run, unsigned cpu)
+{
+    while (!is_over(run)) {
+        bool busy = step(schedule);
+        uint64_t now = host_ticks();
+        struct vcpu *next = schedule_pick(schedule, now);
+        uint64_t due = next_step(schedule);
+
+        if (next != NULL) {
+            /* A step that is due is taken after one slice, or at its time. */
+            uint64_t latest = busy ? now + schedule->slice : due;
+
+            schedule->turn_end = latest < schedule->turn_end ? latest : schedule->turn_end;
+            take_turn(schedule, next, run);
+        } else if (!busy && !host_kicked()) {
+            host_work();
+            host_timer_arm(schedule_deadline(schedule, due));
+            host_idle();
+        }
+        park(schedule);
+        if (cpu == 0 && !run->waits_when_idle && all_down(run)) {
+            run_end(run);
+        }
+    }
+    switch_to(schedule, NULL);
+}

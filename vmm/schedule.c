@@ -1,0 +1,86 @@
+/* Fair turns by virtual runtime. */
+#include "vmm/schedule.h"
+
+#include "vmm/arch.h"
+
+void schedule_init(struct schedule *schedule, uint64_t slice)
+{
+    *schedule = (struct schedule){.slice = slice, .turn_end = UINT64_MAX};
+}
+
+void schedule_add(struct schedule *schedule, struct vcpu *vcpu)
+{
+    struct vcpu **end = &schedule->vcpus;
+    uint64_t siblings = 1;
+
+    for (; *end != NULL; end = &(*end)->next_on_cpu) {
+        if ((*end)->vm == vcpu->vm) {
+            siblings = ++(*end)->weight;
+        }
+    }
+    *end = vcpu;
+    vcpu->next_on_cpu = NULL;
+    vcpu->weight = siblings;
+    vcpu->rests = true;
+    schedule->count++;
+}
+
+/* Whether `a` has had less than `b`; the counters may wrap. */
+static bool is_behind(uint64_t a, uint64_t b)
+{
+    return (int64_t)(a - b) < 0;
+}
+
+static void wake(const struct schedule *schedule, struct vcpu *vcpu, uint64_t now)
+{
+    uint64_t least = schedule->floor - schedule->slice;
+
+    if (is_behind(vcpu->virtual_runtime, least)) {
+        vcpu->virtual_runtime = least;
+    }
+    vcpu->rests = false;
+    vcpu->statistics.ticks_idle += now - vcpu->turn_ticks;
+    vcpu->turn_ticks = now;
+}
+
+struct vcpu *schedule_pick(struct schedule *schedule, uint64_t now)
+{
+    struct vcpu *next = NULL;
+    unsigned runnable = 0;
+
+    for (struct vcpu *vcpu = schedule->vcpus; vcpu != NULL; vcpu = vcpu->next_on_cpu) {
+        if (vm_running(vcpu->vm)) {
+            arch_vcpu_advance(vcpu, now);
+        }
+        if (!vm_runnable(vcpu->vm) || !arch_vcpu_runnable(vcpu)) {
+            vcpu->rests = true;
+            continue;
+        }
+        if (vcpu->rests) {
+            wake(schedule, vcpu, now);
+        }
+        runnable++;
+        if (next == NULL || is_behind(vcpu->virtual_runtime, next->virtual_runtime)) {
+            next = vcpu;
+        }
+    }
+    schedule->others_deadline = UINT64_MAX;
+    for (struct vcpu *vcpu = schedule->vcpus; vcpu != NULL; vcpu = vcpu->next_on_cpu) {
+        if (vcpu != next && vm_runnable(vcpu->vm)) {
+            uint64_t deadline = arch_vcpu_deadline(vcpu);
+
+            schedule->others_deadline =
+                deadline < schedule->others_deadline ? deadline : schedule->others_deadline;
+        }
+    }
+    schedule->turn_end = runnable > 1 ? now + schedule->slice : UINT64_MAX;
+    if (next != NULL && is_behind(schedule->floor, next->virtual_runtime)) {
+        schedule->floor = next->virtual_runtime;
+    }
+    return next;
+}
+
+void schedule_charge(struct vcpu *vcpu, uint64_t ticks)
+{
+    vcpu->virtual_runtime += ticks * vcpu->weight;
+}

@@ -1,0 +1,52 @@
+/* Which vCPU of a CPU runs next: the one whose guest has had the least of its share. */
+#ifndef VMM_SCHEDULE_H
+#define VMM_SCHEDULE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/vm.h"
+
+/*
+ * A vCPU has a home CPU, for good. VMs share a CPU equally, however many vCPUs of theirs it is home
+ * to: a vCPU's virtual runtime is the time it took, in the guest and in the hypervisor on its
+ * behalf, times the number of its siblings there; the runnable vCPU with the least of it goes next.
+ * One that wakes starts at most one slice behind the others, so that sleep saves nothing up.
+ *
+ * Everything here belongs to the CPU it is for.
+ */
+struct schedule {
+    struct vcpu *vcpus;       /* a list, by next_on_cpu */
+    unsigned count;           /* of it */
+    struct vcpu *current;     /* whose state is in the CPU; NULL: nobody's */
+    uint64_t slice;           /* ticks of a turn when others wait */
+    uint64_t turn_end;        /* TSC; UINT64_MAX while nobody else waits */
+    uint64_t others_deadline; /* TSC when one that does not run has a timer due */
+    uint64_t floor;           /* the virtual runtime of the last one chosen */
+};
+
+/* Nobody's home so far. `slice` is in TSC ticks. */
+void schedule_init(struct schedule *schedule, uint64_t slice);
+
+/* Makes the CPU a vCPU's home; its VM's vCPUs all have theirs before any runs. */
+void schedule_add(struct schedule *schedule, struct vcpu *vcpu);
+
+/*
+ * Lets the timers of all vCPUs act at TSC `now`, and chooses who runs: NULL if nobody can. Sets
+ * turn_end and others_deadline.
+ */
+struct vcpu *schedule_pick(struct schedule *schedule, uint64_t now);
+
+/* When the timer must end the turn of one whose own `deadline` this is; a TSC value, as that. */
+static inline uint64_t schedule_deadline(const struct schedule *schedule, uint64_t deadline)
+{
+    uint64_t others = schedule->others_deadline < schedule->turn_end ? schedule->others_deadline
+                                                                     : schedule->turn_end;
+
+    return deadline < others ? deadline : others;
+}
+
+/* Counts a turn of a vCPU that took `ticks`. */
+void schedule_charge(struct vcpu *vcpu, uint64_t ticks);
+
+#endif
