@@ -31,7 +31,7 @@ $(GUEST)/start: $(GUEST_SOURCE)/start.c
 	$(CC) $(GUEST_CFLAGS) -ffreestanding -fno-stack-protector -fno-pie -no-pie -static -nostdlib \
 		-o $@ $<
 
-GUEST_PROGRAMS := $(GUEST)/rng-bench $(GUEST)/write-port
+GUEST_PROGRAMS := $(GUEST)/rng-bench $(GUEST)/share $(GUEST)/write-port
 
 $(GUEST_PROGRAMS): $(GUEST)/%: $(GUEST_SOURCE)/%.c
 	@mkdir -p $(@D)
