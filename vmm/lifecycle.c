@@ -45,6 +45,7 @@ static void start(struct vm *vm, uint64_t now)
         vm->vcpus[i].turn_ticks = now;
         vm->vcpus[i].parked = false;
     }
+    log_line("guest \"%s\" starts at tsc %lu", vm->name, now);
     __atomic_store_n(&vm->live, vm->vcpu_count, __ATOMIC_RELAXED);
     __atomic_store_n(&vm->paused, false, __ATOMIC_RELAXED);
     vm->end_reason[0] = '\0';

@@ -22,9 +22,9 @@ def linux(test, words="", host="", **keys):
         f"{key} = {value}\n" for key, value in values.items())
 
 
-def two_guests(first, second, words):
+def two_guests(first, second, words, **keys):
     """A configuration with two such guests, a and b."""
-    return "".join(linux(test, words).replace("[guest linux]", f"[guest {name}]") + "\n"
+    return "".join(linux(test, words, **keys).replace("[guest linux]", f"[guest {name}]") + "\n"
                    for name, test in (("a", first), ("b", second)))
 
 
@@ -68,7 +68,14 @@ SCENARIOS = {
     "two-guests": Scenario(
         lambda: two_guests("check", "crash=triple", f"seedvisor.date={int(time.time())} reboot=t"),
         memory=768, cpus=2),
-    "too-many-vcpus": Scenario(linux("poweroff", vcpus=3), files=(), cpus=2),
+    # More vCPUs than CPUs: they share.
+    "stress": Scenario(linux("stress=5", vcpus=4), cpus=2),
+    "share": Scenario(two_guests("share=5,10", "share=5,10", "", cpus=1, memory="128M"), cpus=2,
+                      memory=768),
+    # Lives: after a reset, and after a delay.
+    "restart": Scenario(linux("reboot", **{"on_reboot": "restart", "restart.limit": "1",
+                                           "start.delay": "2s"})),
+    "no-such-cpu": Scenario(linux("poweroff", cpus="0,5"), files=(), cpus=2),
     # Guests that fail.
     "triple-fault": Scenario(linux("crash=triple", "reboot=t")),
     "unmapped": Scenario(linux("crash=unmapped")),
@@ -92,7 +99,7 @@ SCENARIOS = {
 # several times as long, what TCG cannot show.
 COVERAGE = {
     "tcg": SCENARIOS.keys() - {"demo"},
-    "bochs": {"check", "all-features", "two-guests", "triple-fault", "panic", "no-virtualization",
+    "bochs": {"check", "all-features", "two-guests", "share", "triple-fault", "panic", "no-virtualization",
               "no-rdseed"},
     "kvm": set(),
 }

@@ -47,10 +47,10 @@ def test_kernel_of_no_known_kind(outcome):
     must_refuse(outcome, r"\initramfs.cpio is no kernel of a known kind: no bzImage,")
 
 
-@pytest.mark.scenario("too-many-vcpus")
-def test_more_vcpus_than_cpus(outcome):
-    must_refuse(outcome, "missing: CPUs: the guests have 3 vCPUs in all, the machine has 2 CPUs",
-                "to mend it: lower vcpus =", "not started")
+@pytest.mark.scenario("no-such-cpu")
+def test_pinned_to_a_cpu_that_is_not_there(outcome):
+    must_refuse(outcome, 'missing: CPUs: guest "linux" has CPU 5 in cpus =, the machine has 2 CPUs',
+                "to mend it: name CPUs from 0 to 1", "not started")
 
 
 @pytest.mark.scenario("no-memory")

@@ -9,6 +9,7 @@
 #include "arch/x86/host/rdseed.h"
 #include "virtio/virtio.h"
 #include "vmm/arch.h"
+#include "vmm/format.h"
 #include "vmm/host.h"
 #include "vmm/log.h"
 
@@ -142,10 +143,15 @@ static uint64_t virtio_features(const struct config_guest *config)
 /* Homes for the vCPUs, as they were found; the first vCPU's number on the machine is `first`. */
 static void give_homes(struct seedvisor *seedvisor, struct vm *vm, unsigned first)
 {
+    char list[MACHINE_VCPUS * 3 + 1];
+    size_t used = 0;
+
     for (unsigned i = 0; i < vm->vcpu_count; i++) {
         vm->vcpus[i].cpu = seedvisor->homes[first + i];
         schedule_add(&seedvisor->schedules[vm->vcpus[i].cpu], &vm->vcpus[i]);
+        used += format(list + used, sizeof(list) - used, " %u", vm->vcpus[i].cpu);
     }
+    log_line("guest \"%s\": on CPU%s%s", vm->name, vm->vcpu_count == 1 ? "" : "s", list);
 }
 
 static struct vm_policy guest_policy(const struct config_guest *config, uint64_t frequency)
