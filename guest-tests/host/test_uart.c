@@ -43,7 +43,8 @@ static void set_line(void *controller, unsigned pin, bool asserted)
 
 static int set_up(void **state)
 {
-    const struct uart_sink sink = {.ready = sink_ready, .transmit = sink_transmit, .context = output};
+    const struct uart_sink sink = {
+        .ready = sink_ready, .transmit = sink_transmit, .context = output};
     const struct irq_line line = {set_line, &edges, 4};
 
     (void)state;
