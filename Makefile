@@ -124,9 +124,10 @@ $(BUILD)/host/test_%: $(BUILD)/host/guest-tests/host/test_%.c.o \
 .PRECIOUS: $(BUILD)/host/%.c.o
 
 ## Style and static analysis, of all C there is.
-C_FILES := $(sort $(shell find arch devices guest-tests vmm virtio -name '*.[ch]'))
+C_FILES := $(sort $(shell find arch devices guest-tests tools vmm virtio -name '*.[ch]'))
 TIDY_HV := $(patsubst %,$(BUILD)/tidy/%.ok,$(sort $(PURE_SOURCES) $(MACHINE_SOURCES) $(COVERAGE_SOURCE)))
-TIDY_HOST := $(patsubst %,$(BUILD)/tidy/%.ok,$(wildcard guest-tests/host/*.c))
+TIDY_HOST := $(patsubst %,$(BUILD)/tidy/%.ok,$(wildcard guest-tests/host/*.c) \
+	tools/seedvisor-check.c)
 
 format: ## Format the C sources
 	$(Q)clang-format -i $(C_FILES)
@@ -147,6 +148,8 @@ $(BUILD)/tidy/%.ok: % .clang-tidy | $(DSDT) $(BUILD)/generated/build_id.h
 	$(Q)clang-tidy --quiet $< -- $(TIDY_WITH) 2>$@.log || { cat $@.log; exit 1; }
 	$(Q)rm -f $@.log; touch $@
 
+include tools/checker.mk
+
 ## Tests.
 SYSTEM_ACCELS ?= bochs,tcg
 # test_linux_boot loads the real kernel as well, where it is there already.
@@ -155,13 +158,13 @@ export SEEDVISOR_TEST_KERNEL := $(wildcard $(BUILD)/guest/vmlinuz)
 # The tools' own tests: small recorded inputs, no emulator.
 TOOL_TESTS := $(PYTHON) -m pytest -q guest-tests/tools
 
-unit: $(HOST_TESTS) ## Run the unit tests on this machine
+unit: $(HOST_TESTS) $(CHECKER) ## Run the unit tests on this machine
 	$(Q)tools/test-summary $(HOST_TESTS) '$(TOOL_TESTS)'
 
 conformance: ## Fail if a row of virtio/CONFORMANCE.md names no code or no test
 	$(Q)tools/check-conformance
 
-check: format-check conformance tidy $(EFI) unit ## What a developer runs all day
+check: format-check conformance reference-check tidy $(EFI) unit ## What a developer runs all day
 
 system: packages ## Boot every scenario in the emulators (SYSTEM_ACCELS=bochs,tcg)
 	+$(Q)$(MAKE) --no-print-directory $(EFI) guest $(BUILD)/guest/probe.efi
@@ -171,11 +174,12 @@ system: packages ## Boot every scenario in the emulators (SYSTEM_ACCELS=bochs,tc
 MAKE_AFRESH := env MAKEFLAGS= MAKELEVEL=0 $(MAKE) --no-print-directory
 TEST_COMMANDS = $(foreach test,$(HOST_TESTS),'$(test)') \
 	'$(MAKE_AFRESH) format-check' '$(MAKE_AFRESH) tidy' 'tools/check-conformance' \
+	'$(MAKE_AFRESH) reference-check' '$(MAKE_AFRESH) fuzz-config SECONDS=10' \
 	'$(MAKE_AFRESH) fuzz SECONDS=20' '$(TOOL_TESTS)' '$(MAKE_AFRESH) coverage' \
 	'$(PYTHON) -m pytest -v guest-tests/system --accel $(SYSTEM_ACCELS)'
 
 test: packages ## Everything, as CI runs it
-	+$(Q)$(MAKE) --no-print-directory $(EFI) guest $(BUILD)/guest/probe.efi $(HOST_TESTS)
+	+$(Q)$(MAKE) --no-print-directory $(EFI) guest $(BUILD)/guest/probe.efi $(HOST_TESTS) $(CHECKER)
 	$(Q)SEEDVISOR_TEST_KERNEL=$(BUILD)/guest/vmlinuz tools/test-summary $(TEST_COMMANDS)
 
 clean: ## Remove everything that was built
