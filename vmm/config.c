@@ -315,7 +315,7 @@ static void parse_lines(struct parser *parser, struct config_span text)
     if (text.length >= 3 && memcmp(text.text, "\xef\xbb\xbf", 3) == 0) {
         text = (struct config_span){text.text + 3, text.length - 3};
     }
-    while (text.length > 0) {
+    while (text.length > 0 && parser->mistakes.count <= CONFIG_MAX_ERRORS) {
         struct config_span line = config_span_split(&text, '\n');
 
         parser->line++;

@@ -561,6 +561,10 @@ static void test_unknown_keys(void **state)
     assert_line("mem = 1G", "mem: no such key in [guest g]; did you mean memory?");
     assert_line("vcpu = 2", "vcpu: no such key in [guest g]; did you mean vcpus?");
     assert_line("rgn = none", "rgn: no such key in [guest g]; did you mean rng?");
+    assert_line("mexxry = 1G", "mexxry: no such key in [guest g]; did you mean memory?");
+    assert_line("mxxxry = 1G", "mxxxry: no such key in [guest g]; expected one of " GUEST_KEYS);
+    /* Of two that are as near, the first of the table. */
+    assert_line("rng.pate = 1", "rng.pate: no such key in [guest g]; did you mean rng.rate?");
     assert_line("colour = red", "colour: no such key in [guest g]; expected one of " GUEST_KEYS);
     assert_line("x = 1", "x: no such key in [guest g]; expected one of " GUEST_KEYS);
     assert_line("debug.panic_after_exits = 1",
@@ -597,6 +601,7 @@ static void test_lines_that_are_none(void **state)
     assert_line("kernel \\vmlinuz", "\"kernel \\vmlinuz\": expected key = value");
     assert_line("= 5", "\"= 5\": expected key = value");
     assert_line("=", "\"=\": expected key = value");
+    assert_mistakes("[guest g]\nkernel = k\nx", "seedvisor.conf:3: \"x\": expected key = value\n");
     assert_line("memory = 1G\x01", "a byte 0x01: expected plain text");
     assert_line("memory = 1G\x7f", "a byte 0x7f: expected plain text");
     assert_line("memory\r = 1G", "a byte 0x0d: expected plain text");
@@ -652,6 +657,8 @@ static void test_sections(void **state)
         assert_mistakes(text, expected);
     }
     assert_good("[guest a12345678901234567890123456789]\nkernel = k\n");
+    assert_good("[guest AZaz09.-_]\nkernel = k\n");
+    assert_string_equal(config.guests[0].name, "AZaz09.-_");
     assert_mistakes("[guest a]\nkernel = k\n[guest a]\nkernel = k\n",
                     "seedvisor.conf:3: [guest a]: already at line 1\n");
     assert_mistakes("[host]\n[guest a]\nkernel = k\n[host]\n",
@@ -751,6 +758,11 @@ static void test_edit_distance(void **state)
     memset(longest, 'a', sizeof(longest));
     longest[99] = '\0';
     assert_int_equal(distance(longest, "a"), 99);
+    longest[65] = '\0';
+    assert_int_equal(distance(longest, "aaa"), 65); /* too long to be like anything */
+    longest[64] = '\0';
+    assert_int_equal(distance(longest, "aaa"), 61);
+    assert_int_equal(distance("AZaz", "azAZ"), 0);
 }
 
 /* Any bytes whatever end in a verdict, within the message bound and without a stray read. */
