@@ -1,38 +1,18 @@
-/* The entropy core: bounded reads of the source, health tests, the pool and its wiping. */
+/* The entropy core: bounded reads of the source, faults and recovery, the pool and its wiping. */
 #include "devices/rng/entropy.h"
 
 #include <string.h>
 
 #include "vmm/wipe.h"
 
-/*
- * The tests are those of NIST SP 800-90B, 4.4, run on the output of the source. RDSEED's output is
- * conditioned and the CPU tests its own noise source before that, so these tests supplement the
- * CPU's: they catch sources that are stuck, repeat themselves or lean towards some bytes, as parts
- * in the field have done. They are no claim of compliance.
- *
- * False-alarm probability per test: alpha = 2^-60, so that at 2^24 bytes a second a good source is
- * suspected once in some thousand years, and a hit means something. Entropy assumed: H = 8 bits per
- * byte and 64 bits per word, which is what RDSEED promises.
- *
- * Repetition count, 4.4.1: C = 1 + ceil(-log2(alpha) / H).
- *   bytes: 1 + ceil(60 / 8)  = 9
- *   words: 1 + ceil(60 / 64) = 2
- * Adaptive proportion, 4.4.2, on bytes: window W = 512. The first byte of a window always counts,
- * the other 511 match it with p = 2^-8 each, so C = 2 + critbinom(511, 2^-8, 1 - alpha), where
- * critbinom(n, p, q) is the least k with P(Binomial(n, p) <= k) >= q:
- *   critbinom(511, 2^-8, 1 - 2^-60) = 24, so C = 26
- */
-#define BYTE_REPETITION_CUTOFF 9U
-#define WORD_REPETITION_CUTOFF 2U
-#define PROPORTION_WINDOW      512U
-#define PROPORTION_CUTOFF      26U
-
 /* Words read between two turns of the lock; the worst case inside it is this many words' tests. */
 #define BATCH_WORDS 8U
 
 /* The longest back-off, as a power of two of entropy_refill() calls: the core has no clock. */
 #define BACKOFF_SHIFT_MAX 8U
+
+/* So many notices are all given; of later ones, those whose number is a power of two. */
+#define NOTICES_IN_FULL 16U
 
 struct sample {
     uint64_t word;
@@ -60,78 +40,33 @@ void entropy_init(struct entropy_core *core, const struct entropy_source *source
     core->counters.pool_low_water = ENTROPY_POOL_SIZE;
 }
 
-static bool byte_is_healthy(struct entropy_health *health, uint8_t byte)
+void entropy_stir(struct entropy_core *core, const void *bytes, size_t length)
 {
-    health->byte_repeats = byte == health->last_byte ? health->byte_repeats + 1 : 1;
-    health->last_byte = byte;
-    if (health->window_used == PROPORTION_WINDOW) {
-        health->window_used = 0;
+    const uint8_t *from = bytes;
+    uint32_t words = (uint32_t)(length < ENTROPY_STIR_SIZE ? length : ENTROPY_STIR_SIZE) / 8;
+
+    lock(core);
+    for (uint32_t i = 0; i < words; i++) {
+        uint64_t word;
+
+        memcpy(&word, from + i * sizeof(word), sizeof(word));
+        core->stir[i] ^= word;
+        wipe(&word, sizeof(word));
     }
-    if (health->window_used == 0) {
-        health->window_first = byte;
-        health->window_matches = 0;
-    }
-    health->window_used++;
-    health->window_matches += byte == health->window_first ? 1 : 0;
-    return health->byte_repeats < BYTE_REPETITION_CUTOFF &&
-           health->window_matches < PROPORTION_CUTOFF;
-}
-
-/* Whether any byte of the word is zero. */
-static bool has_zero_byte(uint64_t word)
-{
-    const uint64_t ones = 0x0101010101010101ULL;
-
-    return ((word - ones) & ~word & (ones << 7)) != 0;
-}
-
-/*
- * Whether no byte of the word equals its predecessor or the window's first byte, and the window
- * goes on behind it: then the byte tests have nothing to count, as for 31 of 32 good words.
- */
-static bool is_unremarkable(const struct entropy_health *health, uint64_t word)
-{
-    const uint64_t ones = 0x0101010101010101ULL;
-
-    return health->window_used != 0 && health->window_used <= PROPORTION_WINDOW - sizeof(word) &&
-           !has_zero_byte(word ^ (word << 8 | health->last_byte)) &&
-           !has_zero_byte(word ^ ones * health->window_first);
-}
-
-static bool bytes_are_healthy(struct entropy_health *health, uint64_t word)
-{
-    bool healthy = true;
-
-    if (is_unremarkable(health, word)) {
-        health->byte_repeats = 1;
-        health->last_byte = (uint8_t)(word >> 56);
-        health->window_used += (uint32_t)sizeof(word);
-        return true;
-    }
-    for (unsigned i = 0; i < sizeof(word); i++) {
-        healthy &= byte_is_healthy(health, (uint8_t)(word >> (8 * i)));
-    }
-    return healthy;
-}
-
-static bool word_is_healthy(struct entropy_health *health, uint64_t word)
-{
-    bool repeated = health->word_repeats > 0 && word == health->last_word;
-    bool healthy;
-
-    health->word_repeats = repeated ? health->word_repeats + 1 : 1;
-    health->last_word = word;
-    healthy = health->word_repeats < WORD_REPETITION_CUTOFF;
-    return bytes_are_healthy(health, word) && healthy;
+    core->stir_words = words > core->stir_words ? words : core->stir_words;
+    unlock(core);
 }
 
 /* No byte that was in the pool when the source failed is delivered: it may be bad already. */
-static void fault(struct entropy_core *core)
+static void fault(struct entropy_core *core, struct entropy_notice *notice)
 {
     wipe(core->pool, core->level);
+    wipe(core->block, sizeof(core->block));
     wipe(&core->health, sizeof(core->health));
     core->level = 0;
+    core->block_words = 0;
     core->startup_words = 0;
+    core->self_testing = false;
     core->good_words = 0;
     core->failure_run = 0;
     if (core->faults < BACKOFF_SHIFT_MAX) {
@@ -139,32 +74,81 @@ static void fault(struct entropy_core *core)
     }
     core->backoff = 1U << core->faults;
     core->state = core->faults >= ENTROPY_FAULT_LIMIT ? ENTROPY_FAULT : ENTROPY_STARTING;
+    notice->number = ++core->notices;
 }
 
-/* Start-up words are discarded; a good word of a core that is ready goes to the pool. */
-static void accept(struct entropy_core *core, uint64_t word)
+static void health_hit(struct entropy_core *core, enum health_test hit,
+                       struct entropy_notice *notice)
 {
-    if (core->state != ENTROPY_READY) {
-        core->startup_words++;
-        if (core->startup_words == ENTROPY_STARTUP_WORDS) {
-            core->state = ENTROPY_READY;
-        }
-        return;
+    core->counters.health_hits++;
+    core->counters.hits[hit]++;
+    notice->hit = hit;
+    fault(core, notice);
+}
+
+/* Start-up words are discarded. */
+static void advance_test(struct entropy_core *core, struct entropy_notice *notice)
+{
+    core->startup_words++;
+    if (core->startup_words == ENTROPY_STARTUP_WORDS) {
+        core->startup_words = 0;
+        core->self_testing = false;
+        core->state = ENTROPY_READY;
+        core->counters.tests_passed++;
+        notice->number = ++core->notices;
     }
+}
+
+/* Another CPU may have filled the pool since there was room. */
+static void put(struct entropy_core *core, const void *bytes, uint32_t length)
+{
+    if (ENTROPY_POOL_SIZE - core->level >= length) {
+        memcpy(core->pool + core->level, bytes, length);
+        core->level += length;
+    }
+}
+
+static void put_conditioned(struct entropy_core *core)
+{
+    uint8_t in[ENTROPY_CONDITIONER_IN];
+    uint8_t out[ENTROPY_CONDITIONER_OUT];
+
+    memcpy(in, core->block, sizeof(in));
+    core->condition(in, out);
+    put(core, out, sizeof(out));
+    core->block_words = 0;
+    wipe(core->block, sizeof(core->block));
+    wipe(in, sizeof(in));
+    wipe(out, sizeof(out));
+}
+
+/* A good word of a core that is ready, on its way to the pool. */
+static void keep(struct entropy_core *core, uint64_t word)
+{
     if (core->good_words < ENTROPY_PROVEN_WORDS) {
         core->good_words++;
     } else {
         core->faults = 0;
     }
-    /* Another CPU may have filled it since there was room. */
-    if (ENTROPY_POOL_SIZE - core->level >= sizeof(word)) {
-        memcpy(core->pool + core->level, &word, sizeof(word));
-        core->level += (uint32_t)sizeof(word);
+    if (core->stir_words > 0) {
+        uint64_t *extra = &core->stir[--core->stir_words];
+
+        word ^= *extra;
+        wipe(extra, sizeof(*extra));
+    }
+    if (core->condition == NULL) {
+        put(core, &word, sizeof(word));
+        return;
+    }
+    core->block[core->block_words++] = word;
+    if (core->block_words == ENTROPY_CONDITIONER_IN / sizeof(word)) {
+        put_conditioned(core);
     }
 }
 
 /* Counts, tests and keeps one sample. False if that ended in a fault. */
-static bool absorb(struct entropy_core *core, const struct sample *sample)
+static bool absorb(struct entropy_core *core, const struct sample *sample,
+                   struct entropy_notice *notice)
 {
     core->counters.tries += sample->failures + (sample->good ? 1 : 0);
     core->counters.failures += sample->failures;
@@ -172,32 +156,66 @@ static bool absorb(struct entropy_core *core, const struct sample *sample)
     if (core->failure_run > core->counters.longest_failure_run) {
         core->counters.longest_failure_run = core->failure_run;
     }
-    if (core->failure_run >= ENTROPY_DRY_LIMIT) {
-        fault(core);
+    if (core->failure_run >= ENTROPY_DRY_LIMIT && !core->source.slow) {
+        core->counters.dry_faults++;
+        notice->dry = true;
+        fault(core, notice);
         return false;
     }
     if (!sample->good) {
         return true;
     }
+    enum health_test hit = health_check(&core->health, sample->word);
+
     core->failure_run = 0;
-    if (!word_is_healthy(&core->health, sample->word)) {
-        core->counters.health_hits++;
-        fault(core);
+    if (hit != HEALTH_PASSED) {
+        health_hit(core, hit, notice);
         return false;
     }
-    accept(core, sample->word);
+    core->counters.words++;
+    if (core->state == ENTROPY_READY && !core->self_testing) {
+        keep(core, sample->word);
+    } else {
+        advance_test(core, notice);
+    }
     return true;
 }
 
 /* 0 and all ones are what broken parts return as success; losing them costs a good one nothing. */
 static void read_sample(const struct entropy_source *source, struct sample *sample)
 {
+    uint32_t tries = source->slow ? 1 : ENTROPY_TRIES;
+
     *sample = (struct sample){0};
-    while (!sample->good && sample->failures < ENTROPY_TRIES) {
+    while (!sample->good && sample->failures < tries) {
         sample->good = source->read(source->context, &sample->word) && sample->word != 0 &&
                        sample->word != UINT64_MAX;
         sample->failures += sample->good ? 0 : 1;
     }
+}
+
+uint32_t entropy_words_for(const struct entropy_core *core, uint32_t bytes)
+{
+    const uint32_t word = sizeof(uint64_t);
+
+    if (core->condition == NULL) {
+        return (bytes + word - 1) / word;
+    }
+    return (bytes + ENTROPY_CONDITIONER_OUT - 1) / ENTROPY_CONDITIONER_OUT *
+           (ENTROPY_CONDITIONER_IN / word);
+}
+
+/* Words that still fit: whole ones, or what the conditioner makes whole blocks of. */
+static uint32_t room_for_words(const struct entropy_core *core)
+{
+    uint32_t room = ENTROPY_POOL_SIZE - core->level;
+
+    if (core->condition == NULL) {
+        return room / (uint32_t)sizeof(uint64_t);
+    }
+    return room < ENTROPY_CONDITIONER_OUT
+               ? 0
+               : ENTROPY_CONDITIONER_IN / (uint32_t)sizeof(uint64_t) - core->block_words;
 }
 
 /* How many words the core can use now; counts down the back-off. */
@@ -209,8 +227,8 @@ static unsigned wanted(struct entropy_core *core)
     if (core->backoff > 0) {
         core->backoff--;
         words = 0;
-    } else if (core->state == ENTROPY_READY) {
-        uint32_t room = (ENTROPY_POOL_SIZE - core->level) / (uint32_t)sizeof(uint64_t);
+    } else if (core->state == ENTROPY_READY && !core->self_testing) {
+        uint32_t room = room_for_words(core);
 
         words = room < BATCH_WORDS ? room : BATCH_WORDS;
     }
@@ -218,24 +236,48 @@ static unsigned wanted(struct entropy_core *core)
     return words;
 }
 
+static uint64_t ticks(const struct entropy_core *core)
+{
+    return core->ticks == NULL ? 0 : core->ticks();
+}
+
+/* Not under the lock: who is told may be slow. */
+static void tell(const struct entropy_core *core, const struct entropy_notice *notice)
+{
+    uint64_t number = notice->number;
+
+    if (number != 0 && core->notify != NULL &&
+        (number <= NOTICES_IN_FULL || (number & (number - 1)) == 0)) {
+        core->notify(core, notice);
+    }
+}
+
 /* Reads and absorbs up to `count` words. Returns how many were good and tested well. */
 static unsigned refill_batch(struct entropy_core *core, unsigned count)
 {
     struct sample samples[BATCH_WORDS];
+    struct entropy_notice notice = {0};
     unsigned read = 0;
     unsigned good = 0;
     bool dry = false;
+    uint64_t begin = ticks(core);
 
     for (; read < count && !dry; read++) {
         read_sample(&core->source, &samples[read]);
         dry = !samples[read].good;
     }
+    uint64_t end = ticks(core);
+
     lock(core);
-    for (unsigned i = 0; i < read && absorb(core, &samples[i]); i++) {
+    core->counters.ticks += end - begin;
+    for (unsigned i = 0; i < read && absorb(core, &samples[i], &notice); i++) {
         good += samples[i].good ? 1 : 0;
     }
+    notice.state = core->state;
+    notice.faults = core->faults;
     unlock(core);
     wipe(samples, read * sizeof(samples[0]));
+    tell(core, &notice);
     return good;
 }
 
@@ -256,10 +298,25 @@ unsigned entropy_refill(struct entropy_core *core, unsigned max_words)
     return total;
 }
 
-size_t entropy_take(struct entropy_core *core, void *buffer, size_t length)
+/* What a device must leave to the others. */
+static uint32_t reserve(const struct entropy_core *core, struct entropy_share *share)
+{
+    uint64_t round = core->counters.bytes_delivered / ENTROPY_POOL_SIZE;
+
+    if (share->round != round) {
+        share->round = round;
+        share->drawn = 0;
+    }
+    return core->devices > 1 && share->drawn >= ENTROPY_SHARE ? ENTROPY_RESERVE : 0;
+}
+
+size_t entropy_take_share(struct entropy_core *core, struct entropy_share *share, void *buffer,
+                          size_t length)
 {
     lock(core);
-    size_t count = length < core->level ? length : core->level;
+    uint32_t kept = share == NULL ? 0 : reserve(core, share);
+    uint32_t free = core->level > kept ? core->level - kept : 0;
+    size_t count = length < free ? length : free;
     uint8_t *bytes = core->pool + core->level - count;
 
     if (core->state != ENTROPY_READY) {
@@ -269,11 +326,19 @@ size_t entropy_take(struct entropy_core *core, void *buffer, size_t length)
     wipe(bytes, count);
     core->level -= (uint32_t)count;
     core->counters.bytes_delivered += count;
+    if (share != NULL) {
+        share->drawn += (uint32_t)count;
+    }
     if (count > 0 && core->level < core->counters.pool_low_water) {
         core->counters.pool_low_water = core->level;
     }
     unlock(core);
     return count;
+}
+
+size_t entropy_take(struct entropy_core *core, void *buffer, size_t length)
+{
+    return entropy_take_share(core, NULL, buffer, length);
 }
 
 uint32_t entropy_level(struct entropy_core *core)
@@ -294,14 +359,40 @@ enum entropy_state entropy_state(struct entropy_core *core)
     return state;
 }
 
-void entropy_retry(struct entropy_core *core)
+bool entropy_testing(struct entropy_core *core)
 {
     lock(core);
+    bool testing = core->state != ENTROPY_READY || core->self_testing;
+
+    unlock(core);
+    return testing;
+}
+
+/* Called with the lock held. */
+static void retry(struct entropy_core *core)
+{
     if (core->state == ENTROPY_FAULT) {
         core->state = ENTROPY_STARTING;
         core->faults = ENTROPY_FAULT_LIMIT - 1;
         core->backoff = 0;
     }
+}
+
+void entropy_self_test(struct entropy_core *core)
+{
+    lock(core);
+    if (core->state == ENTROPY_READY && !core->self_testing) {
+        core->self_testing = true;
+        core->startup_words = 0;
+    }
+    retry(core);
+    unlock(core);
+}
+
+void entropy_retry(struct entropy_core *core)
+{
+    lock(core);
+    retry(core);
     unlock(core);
 }
 

@@ -7,14 +7,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "devices/rng/health.h"
 #include "devices/rng/source.h"
 
 #define ENTROPY_POOL_SIZE 4096U /* bytes; 64 requests of a Linux guest */
 
-/* Tries for one 64-bit word before the source counts as dry for now. */
+/* Tries for one 64-bit word before the source counts as dry for now. A slow source has one. */
 #define ENTROPY_TRIES 16U
 
-/* Failed tries in a row after which the source counts as faulty: none should ever be dry as long.
+/*
+ * Failed tries in a row after which the source counts as faulty: none that is not slow should ever
+ * be dry as long.
  */
 #define ENTROPY_DRY_LIMIT 65536U
 
@@ -28,21 +31,26 @@
 /* The good stretch after which past faults are forgotten, in words. */
 #define ENTROPY_PROVEN_WORDS 16384U
 
+/* What a conditioner makes of how much, in bytes. */
+#define ENTROPY_CONDITIONER_IN  64U
+#define ENTROPY_CONDITIONER_OUT 32U
+
+/* The most that entropy_stir() remembers, in bytes. */
+#define ENTROPY_STIR_SIZE 256U
+
+/*
+ * Fairness between devices at one core. Of the last ENTROPY_POOL_SIZE bytes that left the pool, a
+ * device may have had ENTROPY_SHARE; one that had more leaves the last ENTROPY_RESERVE bytes to the
+ * others, so that a device that asks now and then finds its bytes ready while another asks without
+ * end: 16 guests' requests of 64 bytes each.
+ */
+#define ENTROPY_SHARE   256U
+#define ENTROPY_RESERVE 1024U
+
 enum entropy_state {
     ENTROPY_STARTING, /* the start-up test is under way or waits for its next turn */
     ENTROPY_READY,    /* the last start-up test passed, and nothing failed since */
     ENTROPY_FAULT,    /* faulty for good, as far as one can tell; tests go on all the same */
-};
-
-/* The state of the continuous tests; see entropy.c for what they do and do not claim. */
-struct entropy_health {
-    uint64_t last_word;
-    uint32_t word_repeats; /* how often last_word came in a row; 0: no word yet */
-    uint32_t byte_repeats;
-    uint32_t window_used; /* bytes seen of the adaptive proportion test's window */
-    uint32_t window_matches;
-    uint8_t last_byte;
-    uint8_t window_first;
 };
 
 struct entropy_counters {
@@ -50,27 +58,62 @@ struct entropy_counters {
     uint64_t failures;            /* tries without a word, 0 and all-ones included */
     uint64_t longest_failure_run; /* failed tries in a row */
     uint64_t health_hits;         /* failed health tests */
+    uint64_t hits[HEALTH_TESTS];  /* the same, by test */
+    uint64_t dry_faults;          /* faults for being dry too long */
+    uint64_t tests_passed;        /* start-up tests, those on demand included */
+    uint64_t words;               /* good words taken from the source, for tests or the pool */
+    uint64_t ticks;               /* spent on reading the source */
     uint64_t bytes_delivered;
     uint64_t pool_low_water; /* fewest bytes the pool held after a delivery; its size before any */
 };
 
+/* What the core has to tell, after it happened. */
+struct entropy_notice {
+    enum entropy_state state; /* that the core is in now */
+    enum health_test hit;     /* the test that failed; HEALTH_PASSED: none */
+    bool dry;                 /* the source was dry too long; without this or a hit: all is well */
+    uint32_t faults;          /* since the last good stretch */
+    uint64_t number;          /* of notices up to this one */
+};
+
+/* What one device had of the pool lately; for entropy_take_share(). All zero to start with. */
+struct entropy_share {
+    uint64_t round; /* the pool's worth of bytes that `drawn` counts in */
+    uint32_t drawn; /* bytes */
+};
+
 /*
- * One core serves the whole machine, under a spin lock of its own. A core per CPU would need no
- * lock, but would fill and test a pool on each CPU, idle ones included, and a guest that drains its
- * CPU's pool could not have what the next CPU has to spare. The lock is held for a bounded number
- * of memory operations only: the source, which may be slow, is read outside of it.
+ * One core serves the whole machine, or all guests with the same source, under a spin lock of its
+ * own. A core per CPU would need no lock, but would fill and test a pool on each CPU, idle ones
+ * included, and a guest that drains its CPU's pool could not have what the next CPU has to spare.
+ * The lock is held for a bounded number of memory operations only, and with a conditioner for one
+ * call of it: the source, which may be slow, is read outside of it.
  */
 struct entropy_core {
     struct entropy_source source;
+
+    /* May be set between entropy_init() and the first other call; NULL: none. */
+    void (*condition)(const uint8_t in[ENTROPY_CONDITIONER_IN],
+                      uint8_t out[ENTROPY_CONDITIONER_OUT]);
+    uint64_t (*ticks)(void); /* the clock of the counter of that name */
+    void (*notify)(const struct entropy_core *core, const struct entropy_notice *notice);
+
     uint32_t lock;
     enum entropy_state state;
-    uint32_t startup_words; /* passed so far by the start-up test */
+    bool self_testing;      /* ready, and a test on demand goes on */
+    uint32_t startup_words; /* passed so far by the start-up test, or the one on demand */
     uint32_t faults;        /* since the last good stretch */
     uint32_t good_words;    /* since the last fault */
     uint32_t backoff;       /* calls of entropy_refill() to sit out */
+    uint32_t devices;       /* that share the pool */
     uint64_t failure_run;
-    struct entropy_health health;
+    uint64_t notices;
+    struct health health;
     struct entropy_counters counters;
+    uint32_t stir_words;                        /* left in stir[] */
+    uint32_t block_words;                       /* gathered in block[] */
+    uint64_t stir[ENTROPY_STIR_SIZE / 8];       /* for the next words, the last first */
+    uint64_t block[ENTROPY_CONDITIONER_IN / 8]; /* for the conditioner */
     uint32_t level; /* bytes in the pool: [0, level), taken from the end */
     uint8_t pool[ENTROPY_POOL_SIZE];
 };
@@ -79,10 +122,17 @@ struct entropy_core {
 void entropy_init(struct entropy_core *core, const struct entropy_source *source);
 
 /*
+ * Mixes bytes of another origin into the next words for the pool, by XOR: at most ENTROPY_STIR_SIZE
+ * of them, in whole words. No credit is given for them, and no test looks at them: at worst they do
+ * nothing.
+ */
+void entropy_stir(struct entropy_core *core, const void *bytes, size_t length);
+
+/*
  * Reads at most `max_words` good words from the source, a bounded number of tries each, for the
  * start-up test or the pool. Returns how many words were of use: 0 if the pool is full, the source
  * is dry, a test failed at once or the core sits out a back-off. To be called whenever a CPU has
- * nothing better to do, until it returns 0.
+ * nothing better to do, until it returns 0. `notify` is called from in here, without the lock.
  */
 unsigned entropy_refill(struct entropy_core *core, unsigned max_words);
 
@@ -92,10 +142,29 @@ unsigned entropy_refill(struct entropy_core *core, unsigned max_words);
  */
 size_t entropy_take(struct entropy_core *core, void *buffer, size_t length);
 
+/* The same for a device with others beside it, which has its share and leaves them theirs. */
+size_t entropy_take_share(struct entropy_core *core, struct entropy_share *share, void *buffer,
+                          size_t length);
+
+/* The words of the source that make so many bytes. */
+uint32_t entropy_words_for(const struct entropy_core *core, uint32_t bytes);
+
 /* Bytes that entropy_take() could deliver now. */
 uint32_t entropy_level(struct entropy_core *core);
 
 enum entropy_state entropy_state(struct entropy_core *core);
+
+/*
+ * Tests the source on demand, as at start-up: the next ENTROPY_STARTUP_WORDS words that
+ * entropy_refill() reads are looked at and discarded. Meanwhile what the pool holds, which passed
+ * its tests, is delivered, and nothing is added to it; who finds it empty waits. A failure is a
+ * fault like any other; a pass counts in tests_passed. A source in permanent fault gets its next
+ * start-up test at once. Nothing changes if a start-up test is due anyway.
+ */
+void entropy_self_test(struct entropy_core *core);
+
+/* Whether a test on demand, or the start-up test, has not come to its end yet. */
+bool entropy_testing(struct entropy_core *core);
 
 /*
  * Gives a source in permanent fault another chance at once: one start-up test, whose failure makes

@@ -8,21 +8,21 @@ struct budget {
     uint32_t words;
 };
 
-/* Sees to it that `wanted` bytes are in the pool, as far as the budget reaches. */
-static void prepare(struct rng *rng, uint32_t wanted, struct budget *budget)
+/* Takes `length` bytes, with what the budget allows from the source behind what is in the pool. */
+static uint32_t take(struct rng *rng, uint8_t *buffer, uint32_t length, struct budget *budget)
 {
-    uint32_t level = entropy_level(rng->entropy);
+    uint32_t taken = (uint32_t)entropy_take_share(rng->entropy, &rng->share, buffer, length);
 
-    if (level >= wanted) {
-        return;
-    }
-    uint32_t words = (wanted - level + 7) / 8;
+    if (taken < length && budget->words > 0) {
+        uint32_t words = entropy_words_for(rng->entropy, length - taken);
 
-    if (words > budget->words) {
-        words = budget->words;
+        words = words < budget->words ? words : budget->words;
+        budget->words -= words;
+        entropy_refill(rng->entropy, words);
+        taken +=
+            (uint32_t)entropy_take_share(rng->entropy, &rng->share, buffer + taken, length - taken);
     }
-    budget->words -= words;
-    entropy_refill(rng->entropy, words);
+    return taken;
 }
 
 /* Fills the buffer in hand from its start. Returns the bytes written, as many as the pool had. */
@@ -34,7 +34,6 @@ static uint32_t fill(struct rng *rng, struct budget *budget)
     if (rng->chain.writable_length < wanted) {
         wanted = (uint32_t)rng->chain.writable_length;
     }
-    prepare(rng, wanted, budget);
     while (filled < wanted) {
         uint32_t room = 0;
         void *buffer = virtqueue_writable(&rng->queue, &rng->chain, filled, &room);
@@ -45,7 +44,7 @@ static uint32_t fill(struct rng *rng, struct budget *budget)
         if (room > wanted - filled) {
             room = wanted - filled;
         }
-        uint32_t taken = (uint32_t)entropy_take(rng->entropy, buffer, room);
+        uint32_t taken = take(rng, buffer, room, budget);
 
         filled += taken;
         if (taken < room) {

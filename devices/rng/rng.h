@@ -42,6 +42,7 @@ struct rng {
     struct virtio_mmio transport;
     struct virtqueue queue;
     struct entropy_core *entropy; /* not owned; shared with other devices */
+    struct entropy_share share;
     struct virtqueue_chain chain; /* the buffer in hand, if any */
     bool holding;
     bool parked; /* the buffer in hand was counted as parked */

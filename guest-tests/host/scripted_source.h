@@ -15,12 +15,17 @@ enum script_mode {
     SCRIPT_STUCK,  /* one value for ever */
     SCRIPT_REPEAT, /* each word twice */
     SCRIPT_BIASED, /* every tenth byte or so the same value */
+    SCRIPT_CYCLE,  /* goes round in `period` words */
+    SCRIPT_COUNT,  /* counts up */
+    SCRIPT_SHORT,  /* the low 32 bits are 0: a short form zero-extended */
+    SCRIPT_DRIFT,  /* a bias that grows: of byte k, k of `period` bytes have one value */
 };
 
 struct script {
     enum script_mode mode; /* from word `from` on, for `tries` tries */
     uint64_t from;
     uint64_t tries;
+    uint64_t period;
     const uint64_t *words; /* good words to use first, from word `from` on; NULL: none */
     uint64_t word_count;
     uint64_t played; /* words handed out */
@@ -37,12 +42,13 @@ static inline uint64_t script_word(uint64_t n)
     return z ^ (z >> 31);
 }
 
-static inline uint64_t script_biased(uint64_t n)
+/* A word whose bytes are one value as often as `numerator` of `denominator` times. */
+static inline uint64_t script_leaning(uint64_t n, uint64_t numerator, uint64_t denominator)
 {
     uint64_t word = script_word(n);
 
     for (unsigned i = 0; i < 8; i++) {
-        if (script_word(n * 8 + i + 0x100000000) % 10 == 0) {
+        if (script_word(n * 8 + i + 0x100000000) % denominator < numerator) {
             word = (word & ~(0xffULL << (8 * i))) | 0x42ULL << (8 * i);
         }
     }
@@ -79,7 +85,19 @@ static inline bool script_read(void *context, uint64_t *word)
             *word = script_word(n / 2);
             break;
         case SCRIPT_BIASED:
-            *word = script_biased(n);
+            *word = script_leaning(n, 1, 10);
+            break;
+        case SCRIPT_CYCLE:
+            *word = script_word(n % script->period);
+            break;
+        case SCRIPT_COUNT:
+            *word = n;
+            break;
+        case SCRIPT_SHORT:
+            *word = script_word(n) << 32;
+            break;
+        case SCRIPT_DRIFT:
+            *word = script_leaning(n, (n - script->from) * 8, script->period);
             break;
         }
     }

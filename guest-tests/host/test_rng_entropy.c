@@ -229,28 +229,6 @@ static void test_bounded_tries(void **state)
     assert_true(fixture->script.asked == ENTROPY_TRIES);
 }
 
-/* The cut-offs follow from alpha = 2^-60 by the formulas the source states. */
-static void test_cutoffs(void **state)
-{
-    const long double alpha = 0x1p-60L;
-    long double term = 1;
-    long double tail = 0;
-    unsigned matches;
-
-    (void)state;
-    assert_int_equal(1 + (60 + 7) / 8, 9);
-    assert_int_equal(1 + (60 + 63) / 64, 2);
-    /* The least k with P(X > k) <= alpha for X ~ Binomial(511, 1/256), summed from the far end. */
-    for (matches = 0; matches < 511; matches++) {
-        term /= 256;
-    }
-    for (; tail + term <= alpha; matches--) {
-        tail += term;
-        term *= 255.0L * matches / (512 - matches);
-    }
-    assert_int_equal(2 + matches, 26);
-}
-
 /* Plays `count` words after the start-up test. Returns whether the core took them as healthy. */
 static bool healthy(struct fixture *fixture, const uint64_t *words, unsigned count)
 {
@@ -606,7 +584,6 @@ int main(void)
         TEST(test_low_water),
         TEST(test_dry_at_each_position),
         TEST(test_bounded_tries),
-        TEST(test_cutoffs),
         TEST(test_word_repetition),
         TEST(test_byte_repetition),
         TEST(test_proportion),

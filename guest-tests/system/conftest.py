@@ -17,6 +17,7 @@ import time
 import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
+from egd import EgdServer  # noqa: E402  pylint: disable=wrong-import-position
 from scenarios import COVERAGE, SCENARIOS  # noqa: E402  pylint: disable=wrong-import-position
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -125,7 +126,12 @@ def run_scenario(name, accel, build):
                    str(scenario.memory), "--cpus", str(scenario.cpus)]
         if accel in scenario.cpu:
             options += ["--cpu", scenario.cpu[accel]]
-        return run_launch(image, *options, record=record, reply=scenario.reply)
+        options += scenario.launch
+        if scenario.egd is None:
+            return run_launch(image, *options, record=record, reply=scenario.reply)
+        with EgdServer(scenario.egd) as server:
+            options += ["--com2", server.address]
+            return run_launch(image, *options, record=record, reply=scenario.reply)
     finally:
         image.unlink(missing_ok=True)
 

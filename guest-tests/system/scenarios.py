@@ -38,6 +38,8 @@ class Scenario:
     cpu: dict = dataclasses.field(default_factory=dict)  # emulator: CPU model
     memory: int = 512  # MiB of the machine
     cpus: int = 1
+    egd: str = None  # what a daemon at the second serial port does, see egd.py
+    launch: tuple = ()  # more options of tools/launch
     reply: tuple = None  # (what the console shows, what is then typed)
 
     def text(self):
@@ -63,6 +65,14 @@ SCENARIOS = {
             "rng.page": "trapped",
             "virtio.features": "indirect, event_idx, packed, in_order, notification_data, "
                                "ring_reset, suspend"})),
+    # The sources of entropy to choose from.
+    "rdrand": Scenario(linux("read=64", rng="rdrand")),
+    "mix": Scenario(linux("read=64", rng="mix")),
+    "egd": Scenario(linux("read=16", rng="egd"), egd="good"),
+    "egd-faulty": Scenario(linux("read=128", rng="egd"), egd="faulty", accels=("tcg", "kvm")),
+    "egd-stuck": Scenario(linux("poweroff", rng="egd"), egd="stuck"),
+    "egd-mixed": Scenario(linux("read=16", rng="mix", host="rng.mix = rdseed, egd"), egd="late"),
+    "no-second-port": Scenario(linux("poweroff", rng="egd"), accels=("tcg", "kvm")),
     # Several CPUs. Bochs interleaves them instruction by instruction, which takes its time.
     "smp": Scenario(lambda: linux("check", f"seedvisor.date={int(time.time())}", vcpus=2), cpus=2),
     "two-guests": Scenario(

@@ -158,7 +158,7 @@ static bool describe_machine(struct seedvisor *seedvisor)
         log_line("the time stamp counter's frequency cannot be found");
         return false;
     }
-    host->entropy = &seedvisor->entropy;
+    sources_init(&seedvisor->sources, &seedvisor->config, host);
     host->cpus = arena_allocate(&seedvisor->arena, host->cpu_count * sizeof(*host->cpus), 64);
     if (host->cpus == NULL) {
         report_no_memory();

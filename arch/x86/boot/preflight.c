@@ -4,9 +4,9 @@
 #include <stddef.h>
 
 #include "arch/x86/boot/firmware.h"
+#include "arch/x86/boot/sources.h"
 #include "arch/x86/cpu/instructions.h"
 #include "arch/x86/cpu/registers.h"
-#include "arch/x86/host/rdseed.h"
 #include "arch/x86/svm/svm.h"
 #include "arch/x86/vmx/vmx.h"
 #include "vmm/log.h"
@@ -91,8 +91,7 @@ const struct virtualization *preflight(const struct config *config)
             backends[i]->requirements(check, &findings);
         }
     }
-    check(&findings, "RDSEED (CPUID.7:EBX.RDSEED)", rdseed_supported(),
-          "use a processor with RDSEED: Intel since Broadwell (2014), AMD since Zen (2017)");
+    sources_check(config, check, &findings);
     check(&findings, "four-level paging", (read_cr4() & CR4_LA57) == 0,
           "switch five-level paging (LA57) off in the firmware's set-up");
     check_memory(config, &findings);

@@ -6,7 +6,6 @@
 #include "arch/x86/cpu/apic.h"
 #include "arch/x86/cpu/instructions.h"
 #include "arch/x86/host/power.h"
-#include "arch/x86/host/rdseed.h"
 #include "virtio/virtio.h"
 #include "vmm/arch.h"
 #include "vmm/format.h"
@@ -174,8 +173,8 @@ static bool create_guest(struct seedvisor *seedvisor, struct guest *guest, unsig
         .policy = &seedvisor->policy,
         .clock = &seedvisor->clock,
         .image = &guest->image,
-        .seed = &seedvisor->entropy,
-        .entropy = guest->config->rng == CONFIG_RNG_NONE ? NULL : &seedvisor->entropy,
+        .seed = sources_seed(&seedvisor->sources, guest->config->rng),
+        .entropy = sources_core(&seedvisor->sources, guest->config->rng),
         .map_registers = guest->config->rng_page == CONFIG_RNG_MAPPED,
         .virtio_legacy = guest->config->virtio == CONFIG_VIRTIO_LEGACY,
         .virtio_features = virtio_features(guest->config),
@@ -243,23 +242,12 @@ static void finish_guest(struct vm *vm)
     }
 }
 
-static void print_entropy(struct entropy_core *entropy)
-{
-    struct entropy_counters counters = entropy_counters(entropy);
-
-    log_line("entropy: %s tries %lu, failures %lu, longest failure run %lu, health test hits %lu",
-             entropy->source.name, counters.tries, counters.failures, counters.longest_failure_run,
-             counters.health_hits);
-    log_line("entropy: bytes delivered %lu, pool low-water %lu", counters.bytes_delivered,
-             counters.pool_low_water);
-}
-
 static enum run_result finish(struct seedvisor *seedvisor)
 {
     for (unsigned i = 0; i < seedvisor->config.guest_count; i++) {
         finish_guest(seedvisor->vms[i]);
     }
-    print_entropy(&seedvisor->entropy);
+    sources_print(&seedvisor->sources);
     log_line("all guests have ended: switching off");
     return run_failed(&seedvisor->run) ? RESULT_GUEST_FAILED : RESULT_GOOD;
 }
@@ -285,7 +273,6 @@ _Noreturn void seedvisor_run(struct seedvisor *seedvisor)
     apic_mask_legacy();
     apic_calibrate(host->tsc_frequency);
     host_init(host);
-    entropy_init(&seedvisor->entropy, &rdseed_source);
     if (!create_guests(seedvisor) || !prepare_cpu(seedvisor, &host->cpus[0]) ||
         !start_other_cpus(seedvisor)) {
         power_off(RESULT_NOT_RUN);

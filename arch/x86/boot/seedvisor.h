@@ -3,10 +3,10 @@
 #define ARCH_X86_BOOT_SEEDVISOR_H
 
 #include "arch/x86/boot/guests.h"
+#include "arch/x86/boot/sources.h"
 #include "arch/x86/cpu/page_table.h"
 #include "arch/x86/guest/cpu_policy.h"
 #include "arch/x86/host/host.h"
-#include "devices/rng/entropy.h"
 #include "vmm/arena.h"
 #include "vmm/config.h"
 #include "vmm/cpu_loop.h"
@@ -31,7 +31,7 @@ struct seedvisor {
     const struct virtualization *virtualization;
     struct cpu_policy policy;
     struct wall_clock clock;
-    struct entropy_core entropy;
+    struct sources sources;
     struct arena arena;
     struct page_table page_table;
     struct host host;

@@ -6,6 +6,7 @@
 #include "arch/x86/cpu/instructions.h"
 #include "arch/x86/guest/machine.h"
 #include "arch/x86/host/console.h"
+#include "devices/rng/egd.h"
 #include "vmm/host.h"
 
 /* The serial port's FIFO of 16 bytes lasts 1.4 ms: looking at it once a millisecond keeps it busy.
@@ -13,8 +14,10 @@
 #define WORK_PER_SECOND 1000U
 /* A sleeping CPU wakes so often to look for typed characters. */
 #define INPUT_PER_SECOND 100U
-#define REFILL_WORDS     16U /* a step that leaves the next exit's latency alone */
-#define IDLE_WORDS       64U
+/* And so often to fetch what an outside source answered. */
+#define LINE_PER_SECOND 500U
+#define REFILL_WORDS    16U /* a step that leaves the next exit's latency alone */
+#define IDLE_WORDS      64U
 
 static struct host *host;
 
@@ -48,15 +51,41 @@ void host_take_interrupts(void)
     interrupts_on_briefly();
 }
 
+/* A step for each pool; returns the words that were of use. */
+static unsigned refill(unsigned words)
+{
+    unsigned total = 0;
+
+    for (unsigned i = 0; i < host->entropy_count; i++) {
+        total += entropy_refill(host->entropy[i], words);
+    }
+    return total;
+}
+
+/* Whether a source at the end of a line has a pool to fill: its answers must be fetched. */
+static bool waits_for_line(void)
+{
+    for (unsigned i = 0; i < host->entropy_count; i++) {
+        struct entropy_core *core = host->entropy[i];
+
+        if (core->source.slow &&
+            (entropy_testing(core) || entropy_level(core) <= ENTROPY_POOL_SIZE - EGD_REQUEST)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void host_idle(void)
 {
-    uint64_t input = read_tsc() + host->tsc_frequency / INPUT_PER_SECOND;
-
-    if (entropy_refill(host->entropy, IDLE_WORDS) > 0) {
+    if (refill(IDLE_WORDS) > 0) {
         return; /* time well used: the caller looks again before it sleeps */
     }
-    if (current_cpu()->armed_deadline > input) {
-        host_timer_arm(input);
+    uint64_t wake =
+        read_tsc() + host->tsc_frequency / (waits_for_line() ? LINE_PER_SECOND : INPUT_PER_SECOND);
+
+    if (current_cpu()->armed_deadline > wake) {
+        host_timer_arm(wake);
     }
     interrupts_on_and_halt();
     interrupts_off();
@@ -131,5 +160,5 @@ void host_work(void)
             take_input();
         }
     }
-    (void)entropy_refill(host->entropy, REFILL_WORDS);
+    (void)refill(REFILL_WORDS);
 }

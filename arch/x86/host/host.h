@@ -8,6 +8,8 @@
 #include "arch/x86/cpu/resident.h"
 #include "devices/rng/entropy.h"
 
+#define HOST_CORES 4
+
 struct vm;
 
 struct host_vcpu {
@@ -19,7 +21,8 @@ struct host {
     struct cpu *cpus;       /* an array */
     unsigned cpu_count;
     struct resident_abilities resident;
-    struct entropy_core *entropy;
+    struct entropy_core *entropy[HOST_CORES]; /* all that are in use */
+    unsigned entropy_count;
     struct vm *console_vm; /* whose console the keyboard belongs to */
 };
 

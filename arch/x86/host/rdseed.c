@@ -5,8 +5,8 @@
 #include "arch/x86/host/rdseed.h"
 
 #include "arch/x86/cpu/instructions.h"
+#include "arch/x86/host/rdrand.h"
 
-#define CPUID_1_ECX_RDRAND     (1U << 30)
 #define CPUID_1_ECX_HYPERVISOR (1U << 31)
 #define CPUID_7_EBX_RDSEED     (1U << 18)
 
@@ -30,9 +30,7 @@ static bool rdseed_read(void *context, uint64_t *word)
  */
 static bool unannounced_in_tcg(void)
 {
-    const uint32_t needed = CPUID_1_ECX_RDRAND | CPUID_1_ECX_HYPERVISOR;
-
-    if ((cpuid(1, 0).ecx & needed) != needed) {
+    if (!rdrand_supported() || (cpuid(1, 0).ecx & CPUID_1_ECX_HYPERVISOR) == 0) {
         return false;
     }
     struct cpuid_registers signature = cpuid(0x40000000, 0);

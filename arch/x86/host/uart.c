@@ -43,8 +43,12 @@ bool host_uart_init(const struct host_uart *uart)
     set(uart, UART_DATA, 1);            /* 115200 baud */
     set(uart, UART_INTERRUPT, 0);
     set(uart, UART_LINE_CONTROL, 0x03); /* 8N1 */
-    set(uart, UART_FIFO_CONTROL, 0x01); /* FIFOs on; what is in them stays */
-    set(uart, UART_MODEM, 0x03);        /* DTR, RTS */
+    /*
+     * FIFOs on; what is in them stays. The level for reporting received bytes is 14: it matters to
+     * Bochs only, whose receiver stops after one byte at the level of 1.
+     */
+    set(uart, UART_FIFO_CONTROL, 0xc1);
+    set(uart, UART_MODEM, 0x03); /* DTR, RTS */
     return true;
 }
 
@@ -65,6 +69,27 @@ bool host_uart_read(const struct host_uart *uart, uint8_t *byte)
     }
     *byte = get(uart, UART_DATA);
     return true;
+}
+
+static bool port_ready(void *context)
+{
+    return host_uart_ready(context);
+}
+
+static void port_write(void *context, uint8_t byte)
+{
+    host_uart_write(context, byte);
+}
+
+static bool port_read(void *context, uint8_t *byte)
+{
+    return host_uart_read(context, byte);
+}
+
+struct byte_port host_uart_port(const struct host_uart *uart)
+{
+    return (struct byte_port){
+        .ready = port_ready, .write = port_write, .read = port_read, .context = (void *)uart};
 }
 
 void host_uart_drain(const struct host_uart *uart)

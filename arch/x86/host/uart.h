@@ -5,8 +5,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "vmm/byte_port.h"
+
 /* Bytes the transmitter takes at once when it is empty, and the receiver holds. */
-#define HOST_UART_FIFO 16
+#define HOST_UART_FIFO BYTE_PORT_FIFO
 
 struct host_uart {
     uint16_t base; /* the first of its eight I/O ports */
@@ -24,6 +26,9 @@ void host_uart_write(const struct host_uart *uart, uint8_t byte);
 
 /* One received byte, if there is one. */
 bool host_uart_read(const struct host_uart *uart, uint8_t *byte);
+
+/* The same as a line: ready, write and read. `uart` is kept. */
+struct byte_port host_uart_port(const struct host_uart *uart);
 
 /* Waits until the last bit has left, but no longer than a bounded number of polls. */
 void host_uart_drain(const struct host_uart *uart);
