@@ -298,24 +298,30 @@ unsigned entropy_refill(struct entropy_core *core, unsigned max_words)
     return total;
 }
 
-/* What a device must leave to the others. */
-static uint32_t reserve(const struct entropy_core *core, struct entropy_share *share)
+/* How much of the pool a device may have: all but the reserve, or what is left of its share. */
+static uint32_t free_for(const struct entropy_core *core, struct entropy_share *share)
 {
     uint64_t round = core->counters.bytes_delivered / ENTROPY_POOL_SIZE;
 
+    if (share == NULL || core->devices < 2) {
+        return core->level;
+    }
     if (share->round != round) {
         share->round = round;
         share->drawn = 0;
     }
-    return core->devices > 1 && share->drawn >= ENTROPY_SHARE ? ENTROPY_RESERVE : 0;
+    uint32_t left = share->drawn < ENTROPY_SHARE ? ENTROPY_SHARE - share->drawn : 0;
+    uint32_t above = core->level > ENTROPY_RESERVE ? core->level - ENTROPY_RESERVE : 0;
+
+    left = left < core->level ? left : core->level;
+    return above > left ? above : left;
 }
 
 size_t entropy_take_share(struct entropy_core *core, struct entropy_share *share, void *buffer,
                           size_t length)
 {
     lock(core);
-    uint32_t kept = share == NULL ? 0 : reserve(core, share);
-    uint32_t free = core->level > kept ? core->level - kept : 0;
+    uint32_t free = free_for(core, share);
     size_t count = length < free ? length : free;
     uint8_t *bytes = core->pool + core->level - count;
 

@@ -39,10 +39,11 @@
 #define ENTROPY_STIR_SIZE 256U
 
 /*
- * Fairness between devices at one core. Of the last ENTROPY_POOL_SIZE bytes that left the pool, a
- * device may have had ENTROPY_SHARE; one that had more leaves the last ENTROPY_RESERVE bytes to the
- * others, so that a device that asks now and then finds its bytes ready while another asks without
- * end: 16 guests' requests of 64 bytes each.
+ * Fairness between devices at one core. The last ENTROPY_RESERVE bytes of the pool are for devices
+ * that ask now and then: of each ENTROPY_POOL_SIZE bytes that leave the pool, a device gets from
+ * the reserve what is left of ENTROPY_SHARE. Who asks without end finds no more than that there,
+ * and has to wait until the reserve is full again; the others' requests of 64 bytes, of at least 12
+ * guests in a row, find their bytes ready. Where there is but one device there is no reserve.
  */
 #define ENTROPY_SHARE   256U
 #define ENTROPY_RESERVE 1024U

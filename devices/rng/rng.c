@@ -8,6 +8,11 @@ struct budget {
     uint32_t words;
 };
 
+static uint64_t ticks(const struct rng *rng)
+{
+    return rng->ticks == NULL ? 0 : rng->ticks();
+}
+
 /* Takes `length` bytes, with what the budget allows from the source behind what is in the pool. */
 static uint32_t take(struct rng *rng, uint8_t *buffer, uint32_t length, struct budget *budget)
 {
@@ -25,15 +30,21 @@ static uint32_t take(struct rng *rng, uint8_t *buffer, uint32_t length, struct b
     return taken;
 }
 
-/* Fills the buffer in hand from its start. Returns the bytes written, as many as the pool had. */
-static uint32_t fill(struct rng *rng, struct budget *budget)
+/* The bytes to deliver into the buffer in hand, if the pool has them: 0 if it is not time yet. */
+static uint32_t due(struct rng *rng, uint64_t now)
 {
-    uint32_t wanted = RNG_CHAIN_BYTES_MAX;
+    uint64_t wanted = rate_allowance(&rng->rate, now);
+
+    rng->deadline = wanted == 0 ? rate_next(&rng->rate) : 0;
+    wanted = rng->chain.writable_length < wanted ? rng->chain.writable_length : wanted;
+    return wanted < RNG_CHAIN_BYTES_MAX ? (uint32_t)wanted : RNG_CHAIN_BYTES_MAX;
+}
+
+/* Fills the buffer in hand from its start. Returns the bytes written, as many as the pool had. */
+static uint32_t fill(struct rng *rng, uint32_t wanted, struct budget *budget)
+{
     uint32_t filled = 0;
 
-    if (rng->chain.writable_length < wanted) {
-        wanted = (uint32_t)rng->chain.writable_length;
-    }
     while (filled < wanted) {
         uint32_t room = 0;
         void *buffer = virtqueue_writable(&rng->queue, &rng->chain, filled, &room);
@@ -70,26 +81,41 @@ static bool next_chain(struct rng *rng)
     }
     rng->holding = true;
     rng->parked = false;
+    rng->throttled = false;
     return true;
+}
+
+/* There is no byte for the buffer in hand. */
+static void park(struct rng *rng)
+{
+    if (!rng->parked) {
+        rng->parked = true;
+        rng->counters.parked++;
+        device_trace_record(rng->transport.trace, DEVICE_PARKED, (uint32_t)rng->counters.parked);
+    }
+    if (entropy_state(rng->entropy) == ENTROPY_FAULT) {
+        virtio_mmio_needs_reset(&rng->transport);
+    }
 }
 
 /* Completes the buffer in hand if there is a byte for it. False: it stays in hand. */
 static bool serve_chain(struct rng *rng, struct budget *budget)
 {
-    uint32_t filled = fill(rng, budget);
+    uint64_t now = rng->rate.bytes == 0 ? 0 : ticks(rng);
+    uint32_t wanted = due(rng, now);
 
-    if (filled == 0) {
-        if (!rng->parked) {
-            rng->parked = true;
-            rng->counters.parked++;
-            device_trace_record(rng->transport.trace, DEVICE_PARKED,
-                                (uint32_t)rng->counters.parked);
-        }
-        if (entropy_state(rng->entropy) == ENTROPY_FAULT) {
-            virtio_mmio_needs_reset(&rng->transport);
-        }
+    if (wanted == 0) {
+        rng->counters.throttled += rng->throttled ? 0 : 1;
+        rng->throttled = true;
         return false;
     }
+    uint32_t filled = fill(rng, wanted, budget);
+
+    if (filled == 0) {
+        park(rng);
+        return false;
+    }
+    rate_spend(&rng->rate, now, filled);
     virtqueue_complete(&rng->queue, &rng->chain, filled);
     device_trace_record(rng->transport.trace, DEVICE_COMPLETION, filled);
     rng->holding = false;
@@ -99,7 +125,7 @@ static bool serve_chain(struct rng *rng, struct budget *budget)
     return true;
 }
 
-static void serve(struct rng *rng)
+static void serve_ring(struct rng *rng)
 {
     struct budget budget = {.words = RNG_WORDS_PER_CALL};
     unsigned served = 0;
@@ -112,9 +138,23 @@ static void serve(struct rng *rng)
     virtio_mmio_queue_done(&rng->transport, &rng->queue);
 }
 
+static void serve(struct rng *rng)
+{
+    bool timed = rng->calls++ % RNG_TIMED_EVERY == 0 && rng->ticks != NULL;
+    uint64_t begin = timed ? ticks(rng) : 0;
+
+    serve_ring(rng);
+    if (timed) {
+        rng->counters.ticks += ticks(rng) - begin;
+        rng->counters.timed++;
+    }
+}
+
+/* But for what was delivered lately: a driver that starts over does not get round its limit. */
 static void forget(struct rng *rng)
 {
     rng->holding = false;
+    rng->deadline = 0;
     rng->parked = false;
     rng->more = false;
 }
@@ -161,7 +201,8 @@ void rng_init(struct rng *rng, const struct rng_setup *setup)
         .trace = setup->trace,
     };
 
-    *rng = (struct rng){.entropy = setup->entropy};
+    *rng = (struct rng){.entropy = setup->entropy, .ticks = setup->ticks};
+    rate_init(&rng->rate, setup->ticks == NULL ? 0 : setup->rate_bytes, setup->rate_period);
     virtqueue_init(&rng->queue, setup->memory, RNG_QUEUE_SIZE);
     virtio_mmio_init(&rng->transport, &transport);
 }
@@ -170,6 +211,11 @@ bool rng_has_work(const struct rng *rng)
 {
     return virtio_mmio_running(&rng->transport) && rng->queue.ready && rng->queue.breach == NULL &&
            (rng->holding || rng->more);
+}
+
+uint64_t rng_deadline(const struct rng *rng)
+{
+    return rng->holding ? rng->deadline : 0;
 }
 
 void rng_poll(struct rng *rng)

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "devices/rng/entropy.h"
+#include "devices/rng/rate.h"
 #include "virtio/mmio.h"
 #include "virtio/queue.h"
 #include "virtio/virtio.h"
@@ -19,6 +20,8 @@
 #define RNG_CHAIN_BYTES_MAX ENTROPY_POOL_SIZE
 #define RNG_WORDS_PER_CALL  64U
 
+#define RNG_TIMED_EVERY 16U
+
 /* All that a device can offer beyond VIRTIO_F_VERSION_1. */
 #define RNG_FEATURES                                                                               \
     (VIRTIO_FEATURE_INDIRECT_DESC | VIRTIO_FEATURE_EVENT_IDX | VIRTIO_FEATURE_RING_PACKED |        \
@@ -30,13 +33,17 @@ struct rng_counters {
     uint64_t bytes;       /* delivered in them */
     uint64_t short_fills; /* completed with less than they had room for */
     uint64_t parked;      /* buffers that had to wait for a first byte */
+    uint64_t throttled;   /* buffers that had to wait for their time */
+    uint64_t ticks;       /* of `timed` kicks and polls, completion included, source as well */
+    uint64_t timed;       /* one in RNG_TIMED_EVERY: looking at the clock costs something too */
 };
 
 /*
  * One device. It points into itself, so it must stay where it was initialised. A completed buffer
  * holds 1 to n good bytes, n being its writable length: never 0, which the standard forbids and
  * which makes Linux wait for ever, and never more. Without a byte the buffer waits its turn, and if
- * the source is in permanent fault the device asks for a reset.
+ * the source is in permanent fault the device asks for a reset. With a rate limit the bytes of a
+ * buffer are those that are due, and it waits if none are.
  */
 struct rng {
     struct virtio_mmio transport;
@@ -45,8 +52,13 @@ struct rng {
     struct entropy_share share;
     struct virtqueue_chain chain; /* the buffer in hand, if any */
     bool holding;
-    bool parked; /* the buffer in hand was counted as parked */
-    bool more;   /* stopped at a bound: the ring may hold more */
+    bool parked;       /* the buffer in hand was counted as parked */
+    bool throttled;    /* or as throttled */
+    bool more;         /* stopped at a bound: the ring may hold more */
+    uint64_t deadline; /* of the buffer in hand: when its time comes; 0: when there are bytes */
+    uint64_t calls;    /* kicks and polls */
+    uint64_t (*ticks)(void);
+    struct rate rate;
     struct rng_counters counters;
 };
 
@@ -59,6 +71,9 @@ struct rng_setup {
     uint64_t features;          /* to offer, of RNG_FEATURES */
     bool legacy;                /* as in struct virtio_mmio_setup */
     struct device_trace *trace; /* likewise */
+    uint64_t (*ticks)(void);    /* a clock, for the limit and the counters; NULL: neither works */
+    uint64_t rate_bytes;        /* delivered at most in any rate_period ticks; 0: no limit */
+    uint64_t rate_period;
 };
 
 /*
@@ -69,6 +84,9 @@ void rng_init(struct rng *rng, const struct rng_setup *setup);
 
 /* Whether there is work left that no kick will announce: a buffer waits. Poll then. */
 bool rng_has_work(const struct rng *rng);
+
+/* When to poll, if there is such work: a time of the clock, or 0 for soon and again and again. */
+uint64_t rng_deadline(const struct rng *rng);
 
 /* Continues such work, within the bounds above. Does nothing without any. */
 void rng_poll(struct rng *rng);

@@ -524,6 +524,171 @@ static void test_two_guests(void **state)
     driver_free(&other);
 }
 
+static uint64_t clock_now;
+
+static uint64_t test_ticks(void)
+{
+    return clock_now;
+}
+
+/* The same device again, with a limit: as when its machine starts over. */
+static void limit_device(struct machine *machine, uint64_t bytes, uint64_t period)
+{
+    const struct rng_setup setup = {.entropy = &machine->core,
+                                    .memory = &machine->driver.memory,
+                                    .irq = machine->driver.irq,
+                                    .page = machine->page,
+                                    .features = OFFERED,
+                                    .ticks = test_ticks,
+                                    .rate_bytes = bytes,
+                                    .rate_period = period};
+
+    clock_now = 1000000;
+    rng_init(&machine->rng, &setup);
+    bring_up(&machine->driver, F_VERSION_1, 8);
+    fill_pool(machine);
+}
+
+/* What is due is delivered at once, what is not waits for its tick, and then needs no kick. */
+static void test_rate_limit(void **state)
+{
+    struct machine *machine = *state;
+    struct driver *driver = &machine->driver;
+
+    limit_device(machine, 100, 5000);
+    add_buffer(driver, 0, BUFFER_AREA, 64);
+    kick(driver);
+    expect_used(driver, 0, 64);
+    clock_now += 10;
+    add_buffer(driver, 1, BUFFER_AREA, 64);
+    kick(driver);
+    expect_used(driver, 1, 36);
+    assert_true(machine->rng.counters.short_fills == 1);
+    assert_false(rng_has_work(&machine->rng));
+    add_buffer(driver, 2, BUFFER_AREA + 128, 64);
+    kick(driver);
+    assert_int_equal(used_idx(driver), 2);
+    assert_true(untouched(driver, BUFFER_AREA + 128, 64, 0));
+    assert_true(rng_has_work(&machine->rng));
+    assert_true(rng_deadline(&machine->rng) == 1005000);
+    clock_now = 1004999;
+    rng_poll(&machine->rng);
+    kick(driver);
+    assert_int_equal(used_idx(driver), 2);
+    assert_true(machine->rng.counters.throttled == 1);
+    clock_now = 1005000;
+    rng_poll(&machine->rng);
+    expect_used(driver, 2, 64);
+    assert_false(rng_has_work(&machine->rng));
+    assert_true(machine->rng.counters.bytes == 164);
+    assert_true(machine->rng.counters.parked == 0);
+}
+
+/* A driver that resets its device again and again gets no more for it. */
+static void test_rate_limit_outlives_a_reset(void **state)
+{
+    struct machine *machine = *state;
+    struct driver *driver = &machine->driver;
+
+    limit_device(machine, 64, 5000);
+    for (unsigned i = 0; i < 10; i++) {
+        add_buffer(driver, 0, BUFFER_AREA, 64);
+        kick(driver);
+        assert_int_equal(used_idx(driver), i == 0 ? 1 : 0);
+        bring_up(driver, F_VERSION_1, 8);
+        assert_false(rng_has_work(&machine->rng));
+    }
+    clock_now += 5000;
+    add_buffer(driver, 0, BUFFER_AREA, 64);
+    kick(driver);
+    expect_used(driver, 0, 64);
+}
+
+/* Due, but the source is dry: such a buffer waits for bytes, and these still count when delivered.
+ */
+static void test_rate_limit_and_a_dry_source(void **state)
+{
+    struct machine *machine = *state;
+    struct driver *driver = &machine->driver;
+
+    limit_device(machine, 5000, 5000);
+    add_buffer(driver, 0, BUFFER_AREA, 4096);
+    kick(driver);
+    expect_used(driver, 0, 4096);
+    fail_from_now(machine, SCRIPT_DRY, 3ULL * ENTROPY_TRIES);
+    add_buffer(driver, 1, BUFFER_AREA, 4096);
+    kick(driver);
+    assert_true(machine->rng.counters.parked == 1);
+    assert_true(rng_has_work(&machine->rng) && rng_deadline(&machine->rng) == 0);
+    rng_poll(&machine->rng);
+    rng_poll(&machine->rng);
+    clock_now += 4999;
+    rng_poll(&machine->rng);
+    expect_used(driver, 1, 64 * 8);
+    add_buffer(driver, 2, BUFFER_AREA, 4096);
+    kick(driver);
+    expect_used(driver, 2, 5000 - 4096 - 512);
+}
+
+/* One call in RNG_TIMED_EVERY looks at the clock; without a limit no other does. */
+static void test_timed_calls(void **state)
+{
+    struct machine *machine = *state;
+
+    limit_device(machine, 0, 0);
+    for (unsigned i = 0; i < 10 * RNG_TIMED_EVERY; i++) {
+        kick(&machine->driver);
+    }
+    /* DRIVER_OK has the queue looked at as well. */
+    assert_true(machine->rng.counters.timed == 11);
+    assert_true(machine->rng.counters.ticks == 0);
+}
+
+/* A device that drains the pool all the time keeps no other from finding its bytes there. */
+static void test_greedy_neighbour(void **state)
+{
+    struct machine *machine = *state;
+    struct driver *driver = &machine->driver;
+    struct driver other;
+    struct rng rng;
+
+    driver_init(&other);
+    const struct rng_setup setup = {
+        .entropy = &machine->core, .memory = &other.memory, .irq = other.irq, .features = OFFERED};
+
+    rng_init(&rng, &setup);
+    assert_true(bus_add(&other.bus, REGISTERS, VIRTIO_MMIO_PAGE_SIZE, &virtio_mmio_bus_operations,
+                        &rng.transport));
+    machine->core.devices = 2;
+    fill_pool(machine);
+    bring_up(driver, F_VERSION_1, 64);
+    bring_up(&other, F_VERSION_1, 8);
+    for (unsigned round = 0; round < 200; round++) {
+        for (uint16_t i = 0; i < 16; i++) {
+            add_buffer(driver, i, BUFFER_AREA, 4096);
+        }
+        for (unsigned i = 0; i < 16; i++) {
+            kick(driver);
+        }
+        while (driver->last_used != used_idx(driver)) {
+            driver->last_used++;
+        }
+        uint64_t asked = machine->script.asked;
+
+        add_buffer(&other, 0, BUFFER_AREA, 64);
+        kick(&other);
+        expect_used(&other, 0, 64);
+        assert_true(machine->script.asked == asked);
+        poll_while_working(machine, 1000);
+        while (driver->last_used != used_idx(driver)) {
+            driver->last_used++;
+        }
+    }
+    assert_true(rng.counters.short_fills == 0);
+    assert_true(machine->rng.counters.bytes > 200ULL * 4096);
+    driver_free(&other);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -544,6 +709,11 @@ int main(void)
         TEST(test_passing_fault),
         TEST(test_reset_with_a_parked_buffer),
         TEST(test_two_guests),
+        TEST(test_rate_limit),
+        TEST(test_rate_limit_outlives_a_reset),
+        TEST(test_rate_limit_and_a_dry_source),
+        TEST(test_timed_calls),
+        TEST(test_greedy_neighbour),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -178,6 +178,9 @@ static bool create_guest(struct seedvisor *seedvisor, struct guest *guest, unsig
         .map_registers = guest->config->rng_page == CONFIG_RNG_MAPPED,
         .virtio_legacy = guest->config->virtio == CONFIG_VIRTIO_LEGACY,
         .virtio_features = virtio_features(guest->config),
+        .rate_bytes = guest->config->rng_rate.bytes,
+        .rate_period =
+            (guest->config->rng_rate.period * seedvisor->host.tsc_frequency + 999) / 1000,
         .console = guest_console_sink(&guest->console),
         .vcpus = (unsigned)guest->config->vcpus,
         .debug_exit_port = (uint16_t)guest->config->debug_exit,

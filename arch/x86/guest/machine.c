@@ -38,7 +38,11 @@ void machine_unlock(struct vm *vm)
     struct arch_vm *arch = vm->arch;
     uint64_t poll = alarm_time(arch);
 
-    if (uart_waiting(&arch->uart) || (arch->has_rng && rng_has_work(&arch->rng))) {
+    bool rng_works = arch->has_rng && rng_has_work(&arch->rng);
+    uint64_t due = rng_works ? rng_deadline(&arch->rng) : UINT64_MAX;
+
+    poll = due != 0 && due < poll ? due : poll;
+    if (uart_waiting(&arch->uart) || due == 0) {
         uint64_t soon = host_ticks() + arch->clock->frequency / POLL_PER_SECOND;
         /* A poll that is due earlier stays so: accesses in quick succession must not put it off. */
         uint64_t planned = arch->poll_time;
@@ -174,6 +178,9 @@ static void reset_devices(struct vm *vm)
             .legacy = arch->setup.virtio_legacy,
             .page = arch->rng_page,
             .trace = vm->device_trace,
+            .ticks = host_ticks,
+            .rate_bytes = arch->setup.rate_bytes,
+            .rate_period = arch->setup.rate_period,
         };
 
         rng_init(&arch->rng, &rng);
@@ -424,6 +431,9 @@ void machine_print_statistics(const struct vm *vm)
 
         log_line("  rng: requests %lu, bytes %lu, short fills %lu, parked %lu", rng->requests,
                  rng->bytes, rng->short_fills, rng->parked);
+        log_line("  rng: throttled %lu, %s; a kick or poll %lu ticks (of %lu)", rng->throttled,
+                 rng_has_work(&arch->rng) ? "one waits" : "none waits",
+                 rng->timed > 0 ? rng->ticks / rng->timed : 0, rng->timed);
         log_line("  virtio: kicks %lu, interrupts %lu, resets %lu, breaches %lu",
                  transport->notifies, transport->interrupts, transport->resets,
                  transport->breaches);

@@ -45,6 +45,8 @@ struct machine_setup {
     bool map_registers;           /* the entropy device's, for reading without exits */
     bool virtio_legacy;           /* its register layout is version 1 */
     uint64_t virtio_features;     /* that it offers beyond VIRTIO_F_VERSION_1 */
+    uint64_t rate_bytes;          /* its limit, as in struct rng_setup */
+    uint64_t rate_period;
     struct uart_sink console;
     unsigned vcpus;
     bool trace;                   /* record every exit and device event: vmm/vm_trace.h */
