@@ -63,8 +63,12 @@ PURE_SOURCES := $(sort $(wildcard vmm/*.c virtio/*.c devices/*/*.c arch/x86/gues
 MACHINE_SOURCES := $(sort $(filter-out $(PURE_X86) $(if $(HV_COVERAGE),,$(COVERAGE_SOURCE)), $(wildcard arch/x86/boot/*.c arch/x86/cpu/*.c \
 	arch/x86/host/*.c arch/x86/vmx/*.c arch/x86/svm/*.c)))
 ASSEMBLY_SOURCES := $(sort $(wildcard arch/x86/*/*.asm))
-HV_OBJECTS := $(patsubst %,$(BUILD)/hv/%.o,$(PURE_SOURCES) $(MACHINE_SOURCES) $(ASSEMBLY_SOURCES))
+HV_OBJECTS := $(patsubst %,$(BUILD)/hv/%.o,$(PURE_SOURCES) $(MACHINE_SOURCES) $(ASSEMBLY_SOURCES)) \
+	$(BUILD)/hv/gnulib/sha256.c.o
 DSDT := $(BUILD)/generated/dsdt.h
+# SHA-256, the optional conditioner, is gnulib's: LGPL 2.1 or later, from the package as it stands.
+GNULIB := /usr/share/gnulib/lib
+SHA256 := $(addprefix $(BUILD)/generated/gnulib/,sha256.h sha256.c config.h)
 EFI := $(BUILD)/seedvisor.efi
 
 # Which sources this is built from; a panic prints it.
@@ -75,7 +79,7 @@ $(BUILD)/generated/build_id.h: FORCE
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 FORCE:
 
-$(BUILD)/hv/%.c.o: %.c Makefile | $(DSDT) $(BUILD)/generated/build_id.h
+$(BUILD)/hv/%.c.o: %.c Makefile | $(DSDT) $(SHA256) $(BUILD)/generated/build_id.h
 	@mkdir -p $(@D)
 	@echo "CC      $<"
 	$(Q)$(CC) $(HV_CFLAGS) -MMD -MP -c $< -o $@
@@ -84,6 +88,26 @@ $(BUILD)/hv/%.asm.o: %.asm Makefile
 	@mkdir -p $(@D)
 	@echo "NASM    $<"
 	$(Q)nasm -f elf64 -g -F dwarf -Werror -I . -MD $(@:.o=.d) -o $@ $<
+
+# What gnulib's sources expect of a configure script. The flags are ours, the warnings its own affair.
+.SECONDARY: $(SHA256)
+$(BUILD)/generated/gnulib/config.h:
+	@mkdir -p $(@D)
+	@printf '#define HAVE_OPENSSL_SHA256 0\n#include <stdalign.h>\n' > $@
+
+$(BUILD)/generated/gnulib/%: $(GNULIB)/%
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
+
+$(BUILD)/hv/gnulib/%.c.o: $(SHA256) Makefile
+	@mkdir -p $(@D)
+	@echo "CC      $(GNULIB)/$*.c"
+	$(Q)$(CC) $(HV_CFLAGS) -w -I$(BUILD)/generated/gnulib -c $(BUILD)/generated/gnulib/$*.c -o $@
+
+$(BUILD)/host/gnulib/%.c.o: $(SHA256) Makefile
+	@mkdir -p $(@D)
+	@echo "CC host $(GNULIB)/$*.c"
+	$(Q)$(CC) $(HOST_CFLAGS) -w -I$(BUILD)/generated/gnulib -c $(BUILD)/generated/gnulib/$*.c -o $@
 
 $(BUILD)/seedvisor.so: $(HV_OBJECTS) arch/x86/boot/seedvisor.lds
 	@echo "LD      $@"
@@ -105,10 +129,10 @@ $(DSDT): arch/x86/guest/dsdt.asl
 ## Host tests: the shipped sources, compiled for this machine under the sanitizers.
 HOST_CFLAGS := $(COMMON) -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer
-HOST_OBJECTS := $(patsubst %,$(BUILD)/host/%.o,$(PURE_SOURCES))
+HOST_OBJECTS := $(patsubst %,$(BUILD)/host/%.o,$(PURE_SOURCES)) $(BUILD)/host/gnulib/sha256.c.o
 HOST_TESTS := $(patsubst guest-tests/host/%.c,$(BUILD)/host/%,$(wildcard guest-tests/host/test_*.c))
 
-$(BUILD)/host/%.c.o: %.c Makefile | $(DSDT)
+$(BUILD)/host/%.c.o: %.c Makefile | $(DSDT) $(SHA256)
 	@mkdir -p $(@D)
 	@echo "CC host $<"
 	$(Q)$(CC) $(HOST_CFLAGS) -MMD -MP -c $< -o $@
@@ -142,7 +166,7 @@ TIDY_FLAGS := $(filter-out -Werror -maccumulate-outgoing-args -mstack-protector-
 	$(HV_CFLAGS))
 $(TIDY_HV): TIDY_WITH := $(TIDY_FLAGS)
 $(TIDY_HOST): TIDY_WITH := $(filter-out -Werror,$(COMMON))
-$(BUILD)/tidy/%.ok: % .clang-tidy | $(DSDT) $(BUILD)/generated/build_id.h
+$(BUILD)/tidy/%.ok: % .clang-tidy | $(DSDT) $(SHA256) $(BUILD)/generated/build_id.h
 	@mkdir -p $(@D)
 	@echo "TIDY    $<"
 	$(Q)clang-tidy --quiet $< -- $(TIDY_WITH) 2>$@.log || { cat $@.log; exit 1; }

@@ -8,6 +8,7 @@ PACKAGES += libc6-dev # host tests and the guest's programs
 PACKAGES += binutils # linker and objcopy
 PACKAGES += gnu-efi # UEFI headers, start-up code and self-relocation
 PACKAGES += nasm # assembler
+PACKAGES += gnulib # the source of SHA-256, the conditioner of random bytes
 PACKAGES += acpica-tools # iasl: compiles the guest's DSDT, and decodes tables in tests
 
 # To make disk images (tools/mkimage)

@@ -4,6 +4,7 @@
 #include "arch/x86/host/rdrand.h"
 #include "arch/x86/host/rdseed.h"
 #include "arch/x86/host/uart.h"
+#include "devices/conditioner/sha256.h"
 #include "vmm/host.h"
 #include "vmm/log.h"
 
@@ -119,6 +120,8 @@ static void use(struct sources *sources, const struct config *config, uint64_t r
     struct entropy_core *core = &sources->cores[rng];
 
     entropy_init(core, &source);
+    core->condition =
+        config->host.rng_conditioner == CONFIG_CONDITIONER_SHA256 ? conditioner_sha256 : NULL;
     core->ticks = host_ticks;
     core->notify = tell;
     sources->used[rng] = true;
