@@ -209,6 +209,7 @@ test: packages ## Everything, as CI runs it
 clean: ## Remove everything that was built
 	rm -rf $(BUILD)
 
-include guest-tests/linux/guest.mk guest-tests/bare/bare.mk guest-tests/fuzz/fuzz.mk tools/coverage.mk
+include guest-tests/linux/guest.mk guest-tests/bare/bare.mk guest-tests/bench/bench.mk \
+	guest-tests/fuzz/fuzz.mk tools/coverage.mk
 
 -include $(shell find $(BUILD)/hv $(BUILD)/host -name '*.d' 2>/dev/null)

@@ -31,9 +31,14 @@ $(GUEST)/start: $(GUEST_SOURCE)/start.c
 	$(CC) $(GUEST_CFLAGS) -ffreestanding -fno-stack-protector -fno-pie -no-pie -static -nostdlib \
 		-o $@ $<
 
-GUEST_PROGRAMS := $(GUEST)/rng-bench $(GUEST)/share $(GUEST)/write-port
+GUEST_BENCHES := $(GUEST)/rng-bench $(GUEST)/exit-bench
+GUEST_PROGRAMS := $(GUEST)/share $(GUEST)/write-port $(GUEST_BENCHES)
 
-$(GUEST_PROGRAMS): $(GUEST)/%: $(GUEST_SOURCE)/%.c
+$(GUEST_BENCHES): $(GUEST)/%: guest-tests/bench/%.c guest-tests/bench/ticks.h
+	@mkdir -p $(@D)
+	$(CC) $(GUEST_CFLAGS) -I. -o $@ $<
+
+$(filter-out $(GUEST_BENCHES),$(GUEST_PROGRAMS)): $(GUEST)/%: $(GUEST_SOURCE)/%.c
 	@mkdir -p $(@D)
 	$(CC) $(GUEST_CFLAGS) -o $@ $<
 
@@ -47,8 +52,8 @@ $(GUEST)/demo.img: $(GUEST_SOURCE)/demo.conf $(GUEST_FILES) $(BUILD)/seedvisor.e
 	tools/mkimage -o $@ -e $(BUILD)/seedvisor.efi -c $< $(GUEST_FILES)
 
 # The same kernel and initramfs without a hypervisor, for comparison.
-$(GUEST)/plain-boot.efi: $(GUEST_SOURCE)/plain-boot.c $(GUEST_SOURCE)/make-efi
-	$(GUEST_SOURCE)/make-efi $< $@
+$(GUEST)/plain-boot.efi: $(GUEST_SOURCE)/plain-boot.c tools/make-efi
+	tools/make-efi $< $@
 
 .PHONY: boot-ticks
 boot-ticks: $(GUEST_FILES) $(GUEST)/plain-boot.efi $(BUILD)/seedvisor.efi

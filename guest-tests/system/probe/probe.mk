@@ -1,5 +1,5 @@
 # The launcher's test fixture.
 PROBE := $(GUEST)/probe.efi
 
-$(PROBE): guest-tests/system/probe/probe.c guest-tests/linux/make-efi
-	guest-tests/linux/make-efi $< $@
+$(PROBE): guest-tests/system/probe/probe.c tools/make-efi
+	tools/make-efi $< $@

@@ -1,0 +1,1 @@
+# Measures Seedvisor: what tools/bench, tools/bench-compare and their tests are made of.

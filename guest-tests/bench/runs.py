@@ -1,0 +1,138 @@
+# The measured runs: configurations, machines, and running them in the emulators.
+import concurrent.futures
+import dataclasses
+import pathlib
+import subprocess
+
+from bench import console
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build"
+FILES = (BUILD / "guest/vmlinuz", BUILD / "guest/initramfs.cpio")
+BARE_FILES = (BUILD / "guest/bare/measure.elf",)
+# Seconds. With --icount the firmware alone takes a minute or two.
+TIMEOUT = 3600
+READS = 2000
+# Where the time stamp counter must be for several guests to start reading: all have booted by then,
+# and none of them before the last such point.
+ALIGN = 1 << 32
+WINDOW = 100_000_000
+# quiet and cryptomgr.notests: what takes long and is the kernel's own. iomem: for exit-bench.
+CMDLINE = "console=ttyS0 panic=-1 quiet cryptomgr.notests iomem=relaxed"
+# Both count instructions as ticks and repeat themselves.
+MACHINES = {
+    "vmx-bochs": ("--accel", "bochs", "--seed", "1"),
+    "svm-tcg": ("--accel", "tcg", "--icount", "--seed", "1"),
+}
+
+
+class Failed(Exception):
+    """A run did not end well; the text tells which and how."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """So many guests of a kind on a machine with a CPU for each vCPU."""
+
+    test: str  # what bench.sh is to do
+    guests: int = 1
+    vcpus: int = 1
+    memory: int = 256  # MiB of each guest
+    files: tuple = FILES
+
+    def configuration(self):
+        return "\n".join(f"""\
+[guest g{i}]
+kernel = /vmlinuz
+initrd = /initramfs.cpio
+memory = {self.memory}M
+vcpus = {self.vcpus}
+cmdline = {CMDLINE} seedvisor.test=bench={self.test}
+""" for i in range(self.guests))
+
+    def options(self):
+        memory = self.guests * self.memory + 256
+        return "--cpus", str(self.guests * self.vcpus), "--memory", str(memory)
+
+
+@dataclasses.dataclass(frozen=True)
+class BareRun(Run):
+    """The guest without an operating system, which measures instructions."""
+
+    test: str = ""
+    files: tuple = BARE_FILES
+
+    def configuration(self):
+        return f"""\
+[guest bare]
+kernel = /measure.elf
+memory = {self.memory}M
+debug_exit = 0xf4
+fw_cfg = on
+"""
+
+
+def window(guests):
+    return Run(f"window,{ALIGN},{WINDOW}", guests=guests, memory=128)
+
+
+RUNS = {
+    "bare": BareRun(),
+    "few": Run("1"),
+    "one": Run(str(READS)),
+    "smp": Run(str(READS), vcpus=2),
+    "window1": window(1),
+    "window2": window(2),
+    "window4": window(4),
+}
+# What CI has the time for.
+QUICK = ("bare", "few", "one")
+
+
+def efi_bytes():
+    return (BUILD / "seedvisor.efi").stat().st_size
+
+
+def make_image(path, run):
+    configuration = path.with_suffix(".conf")
+    configuration.write_text(run.configuration(), encoding="ascii")
+    subprocess.run([ROOT / "tools/mkimage", "-o", path, "-e", BUILD / "seedvisor.efi",
+                    "-c", configuration, *run.files], check=True)
+
+
+def measure(folder, machine, name):
+    """Makes one run; keeps its console in the folder and returns the Record."""
+    run = RUNS[name]
+    base = folder / f"{machine}-{name}"
+    image = base.with_suffix(".img")
+    log = base.with_suffix(".console")
+    try:
+        make_image(image, run)
+        done = subprocess.run(
+            [ROOT / "tools/launch", "--no-input", "--timeout", str(TIMEOUT), "--log", log,
+             *MACHINES[machine], *run.options(), image],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        image.unlink(missing_ok=True)
+    if done.returncode != 0:
+        raise Failed(f"{machine}, run {name}: status {done.returncode}, see {log}\n{done.stderr}")
+    try:
+        return console.parse(log.read_text(encoding="utf-8", errors="replace"),
+                             linux=not isinstance(run, BareRun))
+    except console.Incomplete as error:
+        raise Failed(f"{machine}, run {name}: {error}, see {log}") from error
+
+
+def measure_all(folder, machines, names, jobs, tell):
+    """Runs everything, `jobs` at a time; returns machine to run's name to Record."""
+    folder.mkdir(parents=True, exist_ok=True)
+    records = {machine: {} for machine in machines}
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        # The long ones first.
+        futures = {pool.submit(measure, folder, machine, name): (machine, name)
+                   for name in reversed(names) for machine in machines}
+        for future in concurrent.futures.as_completed(futures):
+            machine, name = futures[future]
+            records[machine][name] = future.result()
+            tell(f"{machine}: {name} done")
+    return records
