@@ -62,6 +62,7 @@ class Record:
     image: int = None
     entropy: dict = None  # tries, failures, longest_failure_run, health_hits
     guests: dict = dataclasses.field(default_factory=dict)
+    over_time: dict = None  # of a run with trace = on, see over_time.py
 
 
 def integers(names, groups):

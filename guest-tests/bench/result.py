@@ -1,4 +1,6 @@
 # A measurement as it is kept in JSON: what was measured, and the figures of each machine.
+import json
+import re
 import time
 
 from bench import runs
@@ -14,7 +16,7 @@ def start(commit):
     """An empty result of today, of what was built from the commit."""
     return {"commit": commit, "date": time.strftime("%Y-%m-%d", time.gmtime()),
             "kernel": kernel_version(), "machines": {}, "percentiles": {}, "timelines": {},
-            "exits": {}, "health": {}}
+            "exits": {}, "health": {}, "over_time": {}}
 
 
 def add_guest(result, machine, figures, guest):
@@ -32,6 +34,13 @@ def add(result, machine, figures, record):
                                     "entering": record.entering, "pid1": guest.pid1}
     result["exits"][machine] = guest.exits
     result["health"][machine] = guest.rng | record.entropy
+
+
+def text(result):
+    """The JSON, with each list of numbers on a line of its own."""
+    return re.sub(r"\[\s+([-\d,\s]+?)\s+\]",
+                  lambda found: "[" + " ".join(found[1].split()) + "]",
+                  json.dumps(result, indent=1)) + "\n"
 
 
 def title(result):

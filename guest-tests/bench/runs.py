@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 import subprocess
 
-from bench import console
+from bench import console, over_time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
@@ -39,9 +39,10 @@ class Run:
     vcpus: int = 1
     memory: int = 256  # MiB of each guest
     files: tuple = FILES
+    trace: bool = False  # of the last exits, on port 0xE9
 
     def configuration(self):
-        return "\n".join(f"""\
+        return ("[host]\ntrace = on\n" if self.trace else "") + "\n".join(f"""\
 [guest g{i}]
 kernel = /vmlinuz
 initrd = /initramfs.cpio
@@ -81,6 +82,7 @@ RUNS = {
     "few": Run("1"),
     "one": Run(str(READS)),
     "smp": Run(str(READS), vcpus=2),
+    "trace": Run("200", trace=True),
     "window1": window(1),
     "window2": window(2),
     "window4": window(4),
@@ -105,20 +107,23 @@ def measure(folder, machine, name):
     run = RUNS[name]
     base = folder / f"{machine}-{name}"
     image = base.with_suffix(".img")
-    log = base.with_suffix(".console")
+    log, debug = base.with_suffix(".console"), base.with_suffix(".debug")
     try:
         make_image(image, run)
         done = subprocess.run(
             [ROOT / "tools/launch", "--no-input", "--timeout", str(TIMEOUT), "--log", log,
-             *MACHINES[machine], *run.options(), image],
+             "--debug-log", debug, *MACHINES[machine], *run.options(), image],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
     finally:
         image.unlink(missing_ok=True)
     if done.returncode != 0:
         raise Failed(f"{machine}, run {name}: status {done.returncode}, see {log}\n{done.stderr}")
     try:
-        return console.parse(log.read_text(encoding="utf-8", errors="replace"),
-                             linux=not isinstance(run, BareRun))
+        record = console.parse(log.read_text(encoding="utf-8", errors="replace"),
+                               linux=not isinstance(run, BareRun))
+        if run.trace:
+            record.over_time = over_time.parse(debug.read_text(encoding="utf-8", errors="replace"))
+        return record
     except console.Incomplete as error:
         raise Failed(f"{machine}, run {name}: {error}, see {log}") from error
 

@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 RECORDED = pathlib.Path(__file__).parent / "recorded"
 sys.path.insert(0, str(ROOT / "guest-tests"))
 
-from bench import console, figures, peers, result  # noqa: E402  pylint: disable=C0413
+from bench import console, figures, over_time, peers, result  # noqa: E402  pylint: disable=C0413
 from bench.report import inputs, sections, svg  # noqa: E402  pylint: disable=C0413
 
 TRACE = """\
@@ -45,6 +45,7 @@ def bench():
                for name in ("one", "few")}
     made = result.start("abc1234")
     result.add(made, "svm-tcg", figures.of_machine(records, 169025), records["one"])
+    made["over_time"]["svm-tcg"] = over_time.parse(TRACE)
     return made
 
 
@@ -66,7 +67,7 @@ def run(tmp_path_factory, bench, beside):
 
     def call(**replaced):
         contents = {"bench": json.dumps(bench), "peers": json.dumps(beside),
-                    "coverage": COVERAGE.format(root=ROOT), "trace": TRACE} | replaced
+                    "coverage": COVERAGE.format(root=ROOT)} | replaced
         options = []
         for name, content in contents.items():
             (folder / name).write_text(content, encoding="utf-8")
@@ -139,15 +140,28 @@ def test_short_numbers(value, text):
     assert svg.short(value) == text
 
 
-def test_exits_are_counted_over_time(tmp_path):
-    (tmp_path / "trace").write_text(TRACE, encoding="ascii")
-    frequency, exits = inputs.trace(tmp_path / "trace")
-    assert frequency == 1000000
-    assert exits == [(100, "memory"), (120, "memory"), (300, "msr-write")]
-    text = sections.exits_over_time(frequency, exits)
+def test_exits_are_counted_over_time():
+    found = over_time.parse(TRACE)
+    assert (found["frequency"], found["ticks"]) == (1000000, 200)
+    memory, write = [0] * over_time.BINS, [0] * over_time.BINS
+    memory[0] = memory[20 * over_time.BINS // 201] = write[-1] = 1
+    assert found["kinds"] == {"memory": memory, "msr-write": write}
+    text = sections.exits_over_time({"over_time": {"svm-tcg": found}})
     plot = ElementTree.fromstring(re.search(r"<svg.*</svg>", text)[0])
-    columns = [node for node in plot.iter("rect")][2:]
+    columns = [node for node in plot.iter("rect")][2:]  # after the legend's
     assert [node.get("class") for node in columns] == ["series0", "series0", "series1"]
+
+
+def test_text_without_a_trace_is_refused():
+    with pytest.raises(console.Incomplete):
+        over_time.parse("seedvisor-result: 0\n")
+
+
+def test_measurement_is_written_and_read_again(tmp_path, bench):
+    text = result.text(bench)
+    (tmp_path / "bench.json").write_text(text, encoding="ascii")
+    assert inputs.measurement(tmp_path / "bench.json") == bench
+    assert len(text.splitlines()) < 150
 
 
 def test_conformance_counts_its_rows():
@@ -164,7 +178,7 @@ def test_coverage_adds_up_by_folder(tmp_path):
 
 
 @pytest.mark.parametrize("name, content", (
-    ("bench", "{}"), ("bench", ""), ("peers", '{"machines": {"x": {}}}'), ("trace", "nothing"),
+    ("bench", "{}"), ("bench", ""), ("peers", '{"machines": {"x": {}}}'),
     ("coverage", "SF:/elsewhere/a.c\nLF:1\n"),
 ))
 def test_unusable_input_is_named(run, name, content):

@@ -1,12 +1,10 @@
-# What the report is made from: measurements, coverage, the conformance table, a trace.
+# What the report is made from: measurements, coverage and the conformance table.
 import collections
 import json
 import pathlib
 import re
 
 CONFORMANCE_ROW = re.compile(r"^\| ([A-Z]+-[0-9]+) \|([A-Z ]*)\|(.*)\|$")
-TRACE_BEGIN = re.compile(r"seedvisor-trace: begin (\d+) (\d+) (.*)")
-TRACE_EXIT = re.compile(r"x (\d+) (\d+) (\d+) (\d+) ([0-9a-f]+) ([-a-z]+)(?: .*)?")
 
 
 class Unusable(Exception):
@@ -55,20 +53,3 @@ def conformance(path):
             sections[-1][1][row[2].strip()] += 1
             sections[-1][2].update(re.findall(r"`([a-z_]+:test_\w+)`", row[3].split("|")[-1]))
     return [section for section in sections if section[1]]
-
-
-def trace(path):
-    """The exits of a trace dump (port 0xE9 with trace = on): frequency in Hz, [(TSC, kind)]."""
-    frequency, exits = None, []
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise Unusable(f"{path}: {error}") from error
-    for line in text.splitlines():
-        if found := TRACE_BEGIN.match(line):
-            frequency = int(found[1])
-        elif found := TRACE_EXIT.fullmatch(line.strip()):
-            exits.append((int(found[4]), found[6]))
-    if not exits:
-        raise Unusable(f"{path}: no trace in it")
-    return frequency, sorted(exits)
