@@ -30,7 +30,8 @@ svg text.axis { fill: var(--soft); font-size: 11px; }
 svg text.strong { font-weight: 700; }
 svg .grid { stroke: var(--rule); stroke-width: 1; }
 svg polyline { fill: none; stroke-width: 2; stroke-linejoin: round; }
-table { border-collapse: collapse; width: 100%; font-size: 13px; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; width: 100%; font-size: 13px;
+  font-variant-numeric: tabular-nums; }
 th, td { padding: 6px 12px; text-align: left; border-bottom: 1px solid var(--rule);
   vertical-align: bottom; }
 tbody tr:last-child td { border-bottom: 0; }

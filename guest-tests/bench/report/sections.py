@@ -54,34 +54,36 @@ def cost(bench, peers):
         "cost", "What 64 random bytes cost",
         "Ticks of one 64-byte read of <code>/dev/hwrng</code> in a Debian guest, from call to"
         " return, median. A tick is an emulated instruction of guest, hypervisor and host together."
-        " Peers: KVM with QEMU\u2019s microvm and virtio-rng, nested in the same emulators; stock as"
-        " Debian has them, tuned without mitigations and with KVM\u2019s own interrupt controllers"
-        f" ({html.escape(peers['date'])}).", figure(drawing))
+        " Peers: KVM with QEMU\u2019s microvm and virtio-rng, nested in the same emulators; stock"
+        " as Debian has them, tuned without mitigations and with KVM\u2019s own interrupt"
+        f" controllers ({html.escape(peers['date'])}).", figure(drawing))
 
 
-def parts_of_request(bench):
-    rows, kinds = [], []
-    for figures in bench["machines"].values():
-        kinds += [key.removeprefix("request.hypervisor.") for key in names.order(figures)
-                  if key.startswith("request.hypervisor.")]
-    kinds = sorted(set(kinds))
+def parts_of_request(bench, peers):
+    kinds = sorted({key.removeprefix("request.hypervisor.")
+                    for figures in bench["machines"].values() for key in figures
+                    if key.startswith("request.hypervisor.")})
+    own = peers["machines"]["none"]["request.ticks.median"]
+    rows = []
     for machine, figures in bench["machines"].items():
-        values = [figures["request.ticks.guest"]]
-        values += [figures.get(f"request.hypervisor.{kind}", 0) for kind in kinds]
-        exits = figures["request.exits.all"]
-        rows.append(svg.Bar(call(machine), tuple(values), f"{exits:.2f} exits"))
+        outside = figures["request.ticks.guest"]
+        handlers = [figures.get(f"request.hypervisor.{kind}", 0) for kind in kinds]
+        rows.append(svg.Bar(call(machine), (min(own, outside), max(0, outside - own), *handlers),
+                            f"{figures['request.exits.all']:.2f} exits"))
     return section(
         "parts", "Where a request\u2019s ticks go",
-        "The median request, and in it the mean time in the hypervisor by the kind of exit that led"
-        " there, as the difference between a run with 2,000 reads and one with a single read."
-        " What is left, entry and exit included, is the guest\u2019s.",
-        figure(svg.bars(rows, ("guest", *kinds), "Parts of a request", "ticks")))
+        "The median request: the guest\u2019s own as without a hypervisor, and the mean time in the"
+        " hypervisor by the kind of exit that led there, as the difference between a run with 2,000"
+        " reads and one with a single read. Between the two: leaving the guest, reading why, and"
+        " entering it again.",
+        figure(svg.bars(rows, ("guest\u2019s own", "exit and entry", *kinds), "Parts of a request",
+                        "ticks")))
 
 
 def distribution(bench, peers):
     curves = {call(machine): (bench["percentiles"].get(machine) or peers["percentiles"][machine])
               for machine in together(bench, peers)}
-    # The hundredth, the longest of all, is some sleep of the guest's and would only flatten the rest.
+    # The hundredth, the longest of all, is some sleep of the guest's.
     curves = {name: values[:100] for name, values in curves.items() if len(values) == 101}
     return section(
         "distribution", "How the ticks of a request are distributed",
@@ -113,7 +115,8 @@ def trips(bench, peers):
                                           for figures in machines.values())] for key in keys]
     return section(
         "trips", "Single instructions",
-        "Ticks of one instruction that goes to the hypervisor, as the guest sees it, median of 300.",
+        "Ticks of one instruction that goes to the hypervisor, as the guest sees it: median of"
+        " 300.",
         table(["", *map(call, machines)], rows))
 
 
@@ -128,9 +131,9 @@ def rates(bench):
         return ""
     return section(
         "rates", "Guests that read at the same time",
-        "Bytes per million ticks, all guests together. Bochs\u2019s counter goes on once for all its"
-        " CPUs, TCG\u2019s once for each instruction of any of them: there, more guests cannot be"
-        " faster.", figure(svg.bars(rows, ("bytes",), "Rates", "bytes / M ticks")))
+        "Bytes per million ticks, all guests together. Bochs\u2019s counter goes on once for all"
+        " its CPUs, TCG\u2019s once for each instruction of any of them: there, more guests cannot"
+        " be faster.", figure(svg.bars(rows, ("bytes",), "Rates", "bytes / M ticks")))
 
 
 def exits_in_bench(bench):
@@ -179,8 +182,8 @@ def health(bench):
     cells = [[words, *(number(values.get(key)) for values in machines.values())]
              for key, words in rows]
     return section("health", "Health of the entropy source",
-                   "Counters of the measured run. An emulator\u2019s RDSEED never fails: failures are"
-                   " provoked in the unit tests and by fault injection.",
+                   "Counters of the measured run. An emulator\u2019s RDSEED never fails: failures"
+                   " are provoked in the unit tests and by fault injection.",
                    table(["", *map(call, machines)], cells)) if machines else ""
 
 
@@ -190,8 +193,8 @@ def covered(folders):
                     if branches else f"{100 * hit / found:.1f} %")
             for name, (hit, found, branches_hit, branches) in folders.items() if found]
     return section("coverage", "What the tests execute",
-                   "By folder, from <code>make coverage</code>: the bars are lines; the figures are lines and"
-                   " branches.",
+                   "By folder, from <code>make coverage</code>: the bars are lines; the figures are"
+                   " lines and branches.",
                    figure(svg.bars(rows, ("lines",), "Coverage by folder", "%", top=100)))
 
 
@@ -204,9 +207,9 @@ def conforming(sections):
               str(sum(sum(counts.values()) for _, counts, _ in sections)),
               str(len(set().union(*(tests for _, _, tests in sections))))]]
     return section("conformance", "Conformance to virtio",
-                   "Statements of the specification that concern the device, and the unit tests that"
-                   " show them kept; <code>virtio/CONFORMANCE.md</code> names both, and a check fails"
-                   " when one is missing.",
+                   "Statements of the specification that concern the device, and the unit tests"
+                   " that show them kept; <code>virtio/CONFORMANCE.md</code> names both, and a"
+                   " check fails when one is missing.",
                    table(["", *(word or "how it is" for word in words), "statements", "tests"],
                          rows + total))
 
@@ -216,6 +219,6 @@ def everything(bench, peers):
     keys = names.order({key for figures in machines.values() for key in figures})
     rows = [[names.find(key).told(key), *(number(figures.get(key))
                                           for figures in machines.values())] for key in keys]
-    return section("all", "All figures", "The same in <code>build/bench/bench.txt</code>; memory of"
-                   " the peer is QEMU\u2019s own, resident, without the guest\u2019s RAM and without the"
-                   " host\u2019s kernel.", table(["", *map(call, machines)], rows))
+    return section("all", "All figures", "The same in <code>build/bench/bench.txt</code>; memory"
+                   " of the peer is QEMU\u2019s own, resident, without the guest\u2019s RAM and"
+                   " without the host\u2019s kernel.", table(["", *map(call, machines)], rows))
