@@ -19,9 +19,6 @@ void lifecycle_init(struct vm *vm, const struct vm_policy *policy, uint64_t now)
         .start_time = policy->start ? now + policy->start_delay : UINT64_MAX,
     };
     vm->state = VM_NOT_RUNNING;
-    for (unsigned i = 0; i < vm->vcpu_count; i++) {
-        vm->vcpus[i].parked = true;
-    }
 }
 
 void vm_request(struct vm *vm, enum vm_request request)
@@ -36,21 +33,16 @@ static void set_phase(struct vm *vm, enum lifecycle_phase phase)
     host_kick(0); /* which watches for the last guest's end */
 }
 
+/* The home CPUs take it from here, each for its vCPUs: see cpu_loop.c. */
 static void start(struct vm *vm, uint64_t now)
 {
-    for (unsigned i = 0; i < vm->vcpu_count; i++) {
-        vm->vcpus[i].statistics = (struct vcpu_statistics){0};
-        vm->vcpus[i].fresh = true;
-        vm->vcpus[i].rests = true;
-        vm->vcpus[i].turn_ticks = now;
-        vm->vcpus[i].parked = false;
-    }
     log_line("guest \"%s\" starts at tsc %lu", vm->name, now);
     __atomic_store_n(&vm->live, vm->vcpu_count, __ATOMIC_RELAXED);
     __atomic_store_n(&vm->paused, false, __ATOMIC_RELAXED);
     vm->end_reason[0] = '\0';
     __atomic_store_n(&vm->ending, false, __ATOMIC_RELAXED);
     set_phase(vm, LIFECYCLE_RUNNING);
+    __atomic_add_fetch(&vm->life, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&vm->state, VM_RUNNING, __ATOMIC_RELEASE);
     vm_kick(vm);
 }
@@ -118,7 +110,7 @@ static enum vm_ending ending_of(enum vm_state state)
 static void follow_up(struct vm *vm)
 {
     struct lifecycle *life = &vm->lifecycle;
-    enum vm_ending ending = ending_of(vm->state);
+    enum vm_ending ending = ending_of(vm_state(vm));
 
     arch_vm_report(vm);
     life->wiped = 0;
