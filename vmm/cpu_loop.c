@@ -46,6 +46,8 @@ static void switch_to(struct schedule *schedule, struct vcpu *vcpu)
     if (from == vcpu) {
         return;
     }
+    uint64_t begin = host_ticks();
+
     if (from != NULL) {
         from->vm->virtualization->unload(from);
     }
@@ -54,6 +56,8 @@ static void switch_to(struct schedule *schedule, struct vcpu *vcpu)
         vcpu->vm->virtualization->load(vcpu);
     }
     schedule->current = vcpu;
+    schedule->switches++;
+    schedule->switch_ticks += host_ticks() - begin;
 }
 
 /* What is known of a crashed guest's vCPU, before its state is used for anything else. */
