@@ -55,6 +55,12 @@ static void pause(struct vm *vm, bool paused)
     }
 }
 
+/* CPU 0 looks at it too, for the end of the run. */
+static void set_start_time(struct lifecycle *life, uint64_t time)
+{
+    __atomic_store_n(&life->start_time, time, __ATOMIC_RELAXED);
+}
+
 static void carry_out(struct vm *vm, enum vm_request request, uint64_t now)
 {
     struct lifecycle *life = &vm->lifecycle;
@@ -65,7 +71,7 @@ static void carry_out(struct vm *vm, enum vm_request request, uint64_t now)
         return;
     case VM_REQUEST_STOP:
         life->starts_again = false;
-        life->start_time = UINT64_MAX;
+        set_start_time(life, UINT64_MAX);
         if (runs) {
             vm_end(vm, VM_STOPPED, "stopped by request");
         }
@@ -79,7 +85,7 @@ static void carry_out(struct vm *vm, enum vm_request request, uint64_t now)
         __attribute__((fallthrough));
     case VM_REQUEST_START:
         if (life->phase == LIFECYCLE_READY) {
-            life->start_time = now;
+            set_start_time(life, now);
         } else if (!runs) {
             life->starts_again = true;
             set_phase(vm, LIFECYCLE_WIPING); /* of which nothing may be left to do */
@@ -198,7 +204,8 @@ bool lifecycle_over(const struct vm *vm)
     enum lifecycle_phase phase = __atomic_load_n(&vm->lifecycle.phase, __ATOMIC_ACQUIRE);
 
     return phase == LIFECYCLE_DOWN ||
-           (phase == LIFECYCLE_READY && vm->lifecycle.start_time == UINT64_MAX);
+           (phase == LIFECYCLE_READY &&
+            __atomic_load_n(&vm->lifecycle.start_time, __ATOMIC_RELAXED) == UINT64_MAX);
 }
 
 const char *vm_state_name(const struct vm *vm)
