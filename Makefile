@@ -150,7 +150,7 @@ $(BUILD)/host/test_%: $(BUILD)/host/guest-tests/host/test_%.c.o \
 ## Style and static analysis, of all C there is.
 C_FILES := $(sort $(shell find arch devices guest-tests tools vmm virtio -name '*.[ch]'))
 TIDY_HV := $(patsubst %,$(BUILD)/tidy/%.ok,$(sort $(PURE_SOURCES) $(MACHINE_SOURCES) $(COVERAGE_SOURCE)))
-TIDY_HOST := $(patsubst %,$(BUILD)/tidy/%.ok,$(wildcard guest-tests/host/*.c) \
+TIDY_HOST := $(patsubst %,$(BUILD)/tidy/%.ok,$(wildcard guest-tests/host/*.c guest-tests/threads/*.c) \
 	tools/seedvisor-check.c)
 
 format: ## Format the C sources
@@ -173,6 +173,7 @@ $(BUILD)/tidy/%.ok: % .clang-tidy | $(DSDT) $(SHA256) $(BUILD)/generated/build_i
 	$(Q)rm -f $@.log; touch $@
 
 include tools/checker.mk
+include guest-tests/threads/threads.mk
 
 ## Tests.
 SYSTEM_ACCELS ?= bochs,tcg
@@ -182,8 +183,8 @@ export SEEDVISOR_TEST_KERNEL := $(wildcard $(BUILD)/guest/vmlinuz)
 # The tools' own tests: small recorded inputs, no emulator.
 TOOL_TESTS := $(PYTHON) -m pytest -q guest-tests/tools
 
-unit: $(HOST_TESTS) $(CHECKER) ## Run the unit tests on this machine
-	$(Q)tools/test-summary $(HOST_TESTS) '$(TOOL_TESTS)'
+unit: $(HOST_TESTS) $(THREADS) $(CHECKER) ## Run the unit tests on this machine
+	$(Q)tools/test-summary $(HOST_TESTS) $(THREADS) '$(TOOL_TESTS)'
 
 conformance: ## Fail if a row of virtio/CONFORMANCE.md names no code or no test
 	$(Q)tools/check-conformance
@@ -196,14 +197,14 @@ system: packages ## Boot every scenario in the emulators (SYSTEM_ACCELS=bochs,tc
 
 # A make of its own, with jobs of its own: test-summary is no make and hands none on.
 MAKE_AFRESH := env MAKEFLAGS= MAKELEVEL=0 $(MAKE) --no-print-directory
-TEST_COMMANDS = $(foreach test,$(HOST_TESTS),'$(test)') \
+TEST_COMMANDS = $(foreach test,$(HOST_TESTS) $(THREADS),'$(test)') \
 	'$(MAKE_AFRESH) format-check' '$(MAKE_AFRESH) tidy' 'tools/check-conformance' \
 	'$(MAKE_AFRESH) reference-check' '$(MAKE_AFRESH) fuzz-config SECONDS=10' \
 	'$(MAKE_AFRESH) fuzz SECONDS=20' '$(TOOL_TESTS)' '$(MAKE_AFRESH) coverage' \
 	'$(PYTHON) -m pytest -v guest-tests/system --accel $(SYSTEM_ACCELS)'
 
 test: packages ## Everything, as CI runs it
-	+$(Q)$(MAKE) --no-print-directory $(EFI) guest $(BUILD)/guest/probe.efi $(HOST_TESTS) $(CHECKER)
+	+$(Q)$(MAKE) --no-print-directory $(EFI) guest $(BUILD)/guest/probe.efi $(HOST_TESTS) $(THREADS) $(CHECKER)
 	$(Q)SEEDVISOR_TEST_KERNEL=$(BUILD)/guest/vmlinuz tools/test-summary $(TEST_COMMANDS)
 
 clean: ## Remove everything that was built

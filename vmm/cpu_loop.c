@@ -46,6 +46,8 @@ static void switch_to(struct schedule *schedule, struct vcpu *vcpu)
     if (from == vcpu) {
         return;
     }
+    uint64_t begin = host_ticks();
+
     if (from != NULL) {
         from->vm->virtualization->unload(from);
     }
@@ -54,6 +56,8 @@ static void switch_to(struct schedule *schedule, struct vcpu *vcpu)
         vcpu->vm->virtualization->load(vcpu);
     }
     schedule->current = vcpu;
+    schedule->switches++;
+    schedule->switch_ticks += host_ticks() - begin;
 }
 
 /* What is known of a crashed guest's vCPU, before its state is used for anything else. */
@@ -66,20 +70,41 @@ static void report_crash(struct schedule *schedule, struct vcpu *vcpu)
     trace_print(&vcpu->trace);
 }
 
+/* The vCPUs of VMs that have started are as new. */
+static void adopt(struct schedule *schedule)
+{
+    for (struct vcpu *vcpu = schedule->vcpus; vcpu != NULL; vcpu = vcpu->next_on_cpu) {
+        if (!vm_running(vcpu->vm)) {
+            continue;
+        }
+        unsigned life = __atomic_load_n(&vcpu->vm->life, __ATOMIC_RELAXED);
+
+        if (vcpu->life != life) {
+            vcpu->life = life;
+            vcpu->fresh = true;
+            vcpu->rests = true;
+            vcpu->turn_ticks = host_ticks();
+            vcpu->statistics = (struct vcpu_statistics){0};
+        }
+    }
+}
+
 /* The vCPUs of VMs that have ended leave this CPU: the last one to do so lets the VM's life go on.
  */
 static void park(struct schedule *schedule)
 {
     for (struct vcpu *vcpu = schedule->vcpus; vcpu != NULL; vcpu = vcpu->next_on_cpu) {
         struct vm *vm = vcpu->vm;
+        enum vm_state state = vm_state(vm);
+        unsigned ended = __atomic_load_n(&vm->ended_life, __ATOMIC_RELAXED);
 
-        if (vcpu->parked || vm_running(vm)) {
+        if (state == VM_RUNNING || vcpu->parked_life == ended) {
             continue;
         }
-        if (vm->state == VM_CRASHED && !vcpu->fresh) {
+        if (state == VM_CRASHED && vcpu->life == ended && !vcpu->fresh) {
             report_crash(schedule, vcpu);
         }
-        vcpu->parked = true;
+        vcpu->parked_life = ended;
         if (__atomic_sub_fetch(&vm->live, 1, __ATOMIC_ACQ_REL) == 0) {
             host_kick(vm->vcpus[0].cpu);
         }
@@ -128,6 +153,8 @@ void cpu_loop(struct schedule *schedule, struct run *run, unsigned cpu)
 {
     while (!is_over(run)) {
         bool busy = step(schedule);
+
+        adopt(schedule);
         uint64_t now = host_ticks();
         struct vcpu *next = schedule_pick(schedule, now);
         uint64_t due = next_step(schedule);

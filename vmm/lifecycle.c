@@ -19,9 +19,6 @@ void lifecycle_init(struct vm *vm, const struct vm_policy *policy, uint64_t now)
         .start_time = policy->start ? now + policy->start_delay : UINT64_MAX,
     };
     vm->state = VM_NOT_RUNNING;
-    for (unsigned i = 0; i < vm->vcpu_count; i++) {
-        vm->vcpus[i].parked = true;
-    }
 }
 
 void vm_request(struct vm *vm, enum vm_request request)
@@ -36,21 +33,16 @@ static void set_phase(struct vm *vm, enum lifecycle_phase phase)
     host_kick(0); /* which watches for the last guest's end */
 }
 
+/* The home CPUs take it from here, each for its vCPUs: see cpu_loop.c. */
 static void start(struct vm *vm, uint64_t now)
 {
-    for (unsigned i = 0; i < vm->vcpu_count; i++) {
-        vm->vcpus[i].statistics = (struct vcpu_statistics){0};
-        vm->vcpus[i].fresh = true;
-        vm->vcpus[i].rests = true;
-        vm->vcpus[i].turn_ticks = now;
-        vm->vcpus[i].parked = false;
-    }
     log_line("guest \"%s\" starts at tsc %lu", vm->name, now);
     __atomic_store_n(&vm->live, vm->vcpu_count, __ATOMIC_RELAXED);
     __atomic_store_n(&vm->paused, false, __ATOMIC_RELAXED);
     vm->end_reason[0] = '\0';
     __atomic_store_n(&vm->ending, false, __ATOMIC_RELAXED);
     set_phase(vm, LIFECYCLE_RUNNING);
+    __atomic_add_fetch(&vm->life, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&vm->state, VM_RUNNING, __ATOMIC_RELEASE);
     vm_kick(vm);
 }
@@ -63,6 +55,12 @@ static void pause(struct vm *vm, bool paused)
     }
 }
 
+/* CPU 0 looks at it too, for the end of the run. */
+static void set_start_time(struct lifecycle *life, uint64_t time)
+{
+    __atomic_store_n(&life->start_time, time, __ATOMIC_RELAXED);
+}
+
 static void carry_out(struct vm *vm, enum vm_request request, uint64_t now)
 {
     struct lifecycle *life = &vm->lifecycle;
@@ -73,7 +71,7 @@ static void carry_out(struct vm *vm, enum vm_request request, uint64_t now)
         return;
     case VM_REQUEST_STOP:
         life->starts_again = false;
-        life->start_time = UINT64_MAX;
+        set_start_time(life, UINT64_MAX);
         if (runs) {
             vm_end(vm, VM_STOPPED, "stopped by request");
         }
@@ -87,7 +85,7 @@ static void carry_out(struct vm *vm, enum vm_request request, uint64_t now)
         __attribute__((fallthrough));
     case VM_REQUEST_START:
         if (life->phase == LIFECYCLE_READY) {
-            life->start_time = now;
+            set_start_time(life, now);
         } else if (!runs) {
             life->starts_again = true;
             set_phase(vm, LIFECYCLE_WIPING); /* of which nothing may be left to do */
@@ -118,7 +116,7 @@ static enum vm_ending ending_of(enum vm_state state)
 static void follow_up(struct vm *vm)
 {
     struct lifecycle *life = &vm->lifecycle;
-    enum vm_ending ending = ending_of(vm->state);
+    enum vm_ending ending = ending_of(vm_state(vm));
 
     arch_vm_report(vm);
     life->wiped = 0;
@@ -206,7 +204,8 @@ bool lifecycle_over(const struct vm *vm)
     enum lifecycle_phase phase = __atomic_load_n(&vm->lifecycle.phase, __ATOMIC_ACQUIRE);
 
     return phase == LIFECYCLE_DOWN ||
-           (phase == LIFECYCLE_READY && vm->lifecycle.start_time == UINT64_MAX);
+           (phase == LIFECYCLE_READY &&
+            __atomic_load_n(&vm->lifecycle.start_time, __ATOMIC_RELAXED) == UINT64_MAX);
 }
 
 const char *vm_state_name(const struct vm *vm)

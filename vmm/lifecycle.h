@@ -45,7 +45,7 @@ struct lifecycle {
     struct vm_policy policy;
     enum lifecycle_phase phase; /* written by the VM's first home CPU only */
     enum vm_request request;    /* atomic */
-    uint64_t start_time;        /* TSC; UINT64_MAX: when asked */
+    uint64_t start_time;        /* TSC; UINT64_MAX: when asked; atomic */
     uint64_t wiped;             /* bytes of memory zeroed so far */
     unsigned restarts;          /* by follow-up */
     bool starts_again;          /* once its memory is zeroed */

@@ -23,6 +23,8 @@ struct schedule {
     uint64_t turn_end;        /* TSC; UINT64_MAX while nobody else waits */
     uint64_t others_deadline; /* TSC when one that does not run has a timer due */
     uint64_t floor;           /* the virtual runtime of the last one chosen */
+    uint64_t switches;        /* from one vCPU to another */
+    uint64_t switch_ticks;    /* that they took in all */
 };
 
 /* Nobody's home so far. `slice` is in TSC ticks. */

@@ -64,9 +64,10 @@ struct vcpu {
     uint64_t turn_ticks;      /* TSC at the start of its turn, or at the end of its last */
     bool rests;               /* it had nothing to do when it was last looked at */
 
-    /* For its VM's life (vmm/lifecycle.h). */
-    bool fresh;  /* its registers are still to be those of a start */
-    bool parked; /* it left the CPU for good, or was never there */
+    /* For its VM's lives (vmm/lifecycle.h); its home CPU's alone, as the above. */
+    unsigned life;        /* of its VM's, the one it has seen begin */
+    unsigned parked_life; /* the one after which it left the CPU */
+    bool fresh;           /* its registers are still to be those of a start */
 };
 
 #endif

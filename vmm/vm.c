@@ -24,6 +24,8 @@ void vm_end(struct vm *vm, enum vm_state state, const char *reason, ...)
     va_start(arguments, reason);
     format_list(vm->end_reason, sizeof(vm->end_reason), reason, arguments);
     va_end(arguments);
+    __atomic_store_n(&vm->ended_life, __atomic_load_n(&vm->life, __ATOMIC_RELAXED),
+                     __ATOMIC_RELAXED);
     __atomic_store_n(&vm->state, state, __ATOMIC_RELEASE);
     vm_kick(vm);
 }

@@ -40,13 +40,21 @@ struct vm {
     bool ending;         /* atomic: somebody has begun to */
     bool paused;         /* atomic */
     unsigned live;       /* vCPUs not parked yet; atomic */
+    unsigned life;       /* how often it was started; atomic */
+    unsigned ended_life; /* the last one that ended; atomic */
     char end_reason[96]; /* why it is not running any more */
 };
+
+/* Its state, which any CPU may ask for. */
+static inline enum vm_state vm_state(const struct vm *vm)
+{
+    return (enum vm_state)__atomic_load_n(&vm->state, __ATOMIC_ACQUIRE);
+}
 
 /* Whether it still runs. */
 static inline bool vm_running(const struct vm *vm)
 {
-    return __atomic_load_n(&vm->state, __ATOMIC_ACQUIRE) == VM_RUNNING;
+    return vm_state(vm) == VM_RUNNING;
 }
 
 /* Whether its vCPUs may be entered. */

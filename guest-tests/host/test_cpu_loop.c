@@ -266,6 +266,8 @@ static void test_two_guests_to_their_ends(void **state)
     assert_int_equal(times("Eb"), 1);
     assert_false(run_failed(&run));
     assert_int_equal(scripted_host.resets, 2);
+    assert_int_equal(schedule.switches, scripted_host.switches);
+    assert_int_equal(schedule.switch_ticks, schedule.switches); /* a tick each */
     assert_string_equal(vm_state_name(&vms[0]), "down");
 }
 

@@ -211,6 +211,82 @@ static void test_fetch_wraps_at_4_gib_outside_long_mode(void **state)
     free(fixture.ram);
 }
 
+/* A remembered translation yields what a fresh one would, whatever the guest changed since. */
+static void test_fetch_again(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t table;
+        size_t index;
+    } levels[] = {{0x1000, 256}, {0x2000, 1}, {0x3000, 1}, {0x4000, 1}};
+    const uint64_t linear = 0xffff800040201010;
+    struct fixture fixture = make_four_level();
+    struct guest_translation last = {0};
+    uint8_t bytes[15];
+
+    memcpy(fixture.ram + 0x5010, "the code of this", 16);
+    for (unsigned i = 0; i < 2; i++) {
+        memset(bytes, 0, sizeof(bytes));
+        assert_int_equal(guest_fetch_again(&fixture.memory, &fixture.paging, &last, linear, bytes,
+                                           sizeof(bytes)),
+                         15);
+        assert_memory_equal(bytes, "the code of thi", 15);
+        assert_int_equal(last.levels, 4);
+    }
+    memcpy(fixture.ram + 0x5010, "THE", 3); /* the page's own bytes are read anew */
+    (void)guest_fetch_again(&fixture.memory, &fixture.paging, &last, linear, bytes, 15);
+    assert_memory_equal(bytes, "THE code of thi", 15);
+    for (unsigned i = 0; i < 4; i++) {
+        uint64_t entry;
+
+        memcpy(&entry, fixture.ram + levels[i].table + 8 * levels[i].index, sizeof(entry));
+        put64(&fixture, levels[i].table, levels[i].index, 0);
+        assert_int_equal(
+            guest_fetch_again(&fixture.memory, &fixture.paging, &last, linear, bytes, 15), 0);
+        put64(&fixture, levels[i].table, levels[i].index, entry);
+        assert_int_equal(
+            guest_fetch_again(&fixture.memory, &fixture.paging, &last, linear, bytes, 15), 15);
+    }
+    put64(&fixture, 0x4000, 1, 0x6001); /* another page takes its place */
+    memcpy(fixture.ram + 0x6010, "other", 5);
+    (void)guest_fetch_again(&fixture.memory, &fixture.paging, &last, linear, bytes, 15);
+    assert_memory_equal(bytes, "other", 5);
+    fixture.paging.cr3 = 0x7000; /* other tables, which map nothing */
+    assert_int_equal(guest_fetch_again(&fixture.memory, &fixture.paging, &last, linear, bytes, 15),
+                     0);
+    fixture.paging.cr3 = 0x1000;
+    fixture.paging.cr0 = 0; /* no paging: the address is beyond RAM */
+    assert_int_equal(guest_fetch_again(&fixture.memory, &fixture.paging, &last, linear, bytes, 15),
+                     0);
+    assert_int_equal(last.levels, 0);
+    assert_int_equal(guest_fetch_again(&fixture.memory, &fixture.paging, &last, 0x6010, bytes, 15),
+                     15);
+    assert_memory_equal(bytes, "other", 5);
+    free(fixture.ram);
+}
+
+static void test_fetch_again_across_pages_and_beyond_ram(void **state)
+{
+    (void)state;
+    struct fixture fixture = make_four_level();
+    struct guest_translation last = {0};
+    uint8_t bytes[15];
+
+    put64(&fixture, 0x4000, 2, 0x9001);
+    memcpy(fixture.ram + 0x5ff8, "abcdefgh", 8);
+    memcpy(fixture.ram + 0x9000, "ijklmnop", 8);
+    assert_int_equal(
+        guest_fetch_again(&fixture.memory, &fixture.paging, &last, 0xffff800040201ff8, bytes, 15),
+        15);
+    assert_memory_equal(bytes, "abcdefghijklmno", 15);
+    put64(&fixture, 0x4000, 2, RAM_SIZE | 1);
+    assert_int_equal(
+        guest_fetch_again(&fixture.memory, &fixture.paging, &last, 0xffff800040202000, bytes, 15),
+        0);
+    assert_int_equal(last.levels, 0);
+    free(fixture.ram);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -223,6 +299,8 @@ int main(void)
         cmocka_unit_test(test_self_map_is_bounded),
         cmocka_unit_test(test_fetch_within_and_across_pages),
         cmocka_unit_test(test_fetch_wraps_at_4_gib_outside_long_mode),
+        cmocka_unit_test(test_fetch_again),
+        cmocka_unit_test(test_fetch_again_across_pages_and_beyond_ram),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -245,11 +245,24 @@ static void finish_guest(struct vm *vm)
     }
 }
 
+static void print_switches(const struct seedvisor *seedvisor)
+{
+    for (unsigned i = 0; i < seedvisor->host.cpu_count; i++) {
+        const struct schedule *schedule = &seedvisor->schedules[i];
+
+        if (schedule->count > 1 && schedule->switches > 0) {
+            log_line("CPU %u: %u vCPUs, switches %lu, ticks each %lu", i, schedule->count,
+                     schedule->switches, schedule->switch_ticks / schedule->switches);
+        }
+    }
+}
+
 static enum run_result finish(struct seedvisor *seedvisor)
 {
     for (unsigned i = 0; i < seedvisor->config.guest_count; i++) {
         finish_guest(seedvisor->vms[i]);
     }
+    print_switches(seedvisor);
     sources_print(&seedvisor->sources);
     log_line("all guests have ended: switching off");
     return run_failed(&seedvisor->run) ? RESULT_GUEST_FAILED : RESULT_GOOD;

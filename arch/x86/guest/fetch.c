@@ -2,6 +2,7 @@
 #include "arch/x86/guest/fetch.h"
 
 #include "arch/x86/cpu/registers.h"
+#include "arch/x86/guest/machine.h"
 #include "vmm/vm.h"
 
 /* SDM Vol. 3A, 3.4.5: CS.L (attribute bit 13) and CS.D (bit 14). */
@@ -30,6 +31,7 @@ void fetch_instruction(struct vcpu *vcpu, struct fetched_instruction *instructio
     if (instruction->code != CODE_64_BIT) {
         linear = (uint32_t)(linear + cs.base);
     }
-    instruction->available = guest_fetch(&vcpu->vm->memory, &instruction->paging, linear,
-                                         instruction->bytes, sizeof(instruction->bytes));
+    instruction->available =
+        guest_fetch_again(&vcpu->vm->memory, &instruction->paging, &vcpu->arch->last_fetch, linear,
+                          instruction->bytes, sizeof(instruction->bytes));
 }

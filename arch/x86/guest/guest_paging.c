@@ -1,6 +1,8 @@
 /* Walks the guest's page tables, which the guest may be changing. Sections: SDM Vol. 3A, ch. 4. */
 #include "arch/x86/guest/guest_paging.h"
 
+#include <string.h>
+
 #include "arch/x86/cpu/registers.h"
 
 #define SMALL_PAGE_SHIFT 12
@@ -32,13 +34,29 @@ static const struct paging_mode *select_mode(const struct guest_paging *paging)
     return (paging->efer & EFER_LMA) != 0 ? &four_level : &pae;
 }
 
+/* Notes an entry on the way of a walk that may be wanted again; `walk` may be NULL. */
+static void note_entry(struct guest_translation *walk, const struct guest_memory *memory,
+                       uint64_t gpa, uint64_t value)
+{
+    if (walk != NULL) {
+        walk->entries[walk->levels] = guest_memory_range(memory, gpa, sizeof(value));
+        walk->values[walk->levels++] = value;
+    }
+}
+
 static bool load_entry(const struct guest_memory *memory, const struct paging_mode *mode,
-                       uint64_t table, uint64_t index, uint64_t *entry)
+                       uint64_t table, uint64_t index, uint64_t *entry,
+                       struct guest_translation *walk)
 {
     uint32_t narrow;
 
     if (mode->entry_size == 8) {
-        return guest_memory_load64(memory, table + 8 * index, entry);
+        bool loaded = guest_memory_load64(memory, table + 8 * index, entry);
+
+        if (loaded) {
+            note_entry(walk, memory, table + 8 * index, *entry);
+        }
+        return loaded;
     }
     if (!guest_memory_load32(memory, table + 4 * index, &narrow)) {
         return false;
@@ -60,8 +78,8 @@ static bool is_canonical(uint64_t linear)
     return linear >> 47 == 0 || linear >> 47 == 0x1ffff;
 }
 
-bool guest_translate(const struct guest_memory *memory, const struct guest_paging *paging,
-                     uint64_t linear, uint64_t *gpa)
+static bool translate(const struct guest_memory *memory, const struct guest_paging *paging,
+                      uint64_t linear, uint64_t *gpa, struct guest_translation *walk)
 {
     bool long_mode = (paging->efer & EFER_LMA) != 0;
 
@@ -83,7 +101,7 @@ bool guest_translate(const struct guest_memory *memory, const struct guest_pagin
         uint64_t index = linear >> shift & ((1ULL << mode->index_bits) - 1);
         uint64_t entry;
 
-        if (!load_entry(memory, mode, table, index, &entry) || (entry & ENTRY_PRESENT) == 0) {
+        if (!load_entry(memory, mode, table, index, &entry, walk) || (entry & ENTRY_PRESENT) == 0) {
             return false;
         }
         bool large = shift <= mode->largest_page && (entry & ENTRY_PAGE_SIZE) != 0;
@@ -95,6 +113,12 @@ bool guest_translate(const struct guest_memory *memory, const struct guest_pagin
         table = entry & ENTRY_ADDRESS;
         shift -= mode->index_bits;
     }
+}
+
+bool guest_translate(const struct guest_memory *memory, const struct guest_paging *paging,
+                     uint64_t linear, uint64_t *gpa)
+{
+    return translate(memory, paging, linear, gpa, NULL);
 }
 
 size_t guest_fetch(const struct guest_memory *memory, const struct guest_paging *paging,
@@ -119,4 +143,54 @@ size_t guest_fetch(const struct guest_memory *memory, const struct guest_paging 
         copied += piece;
     }
     return copied;
+}
+
+static bool is_same(const struct guest_translation *last, const struct guest_paging *paging,
+                    uint64_t linear)
+{
+    if (last->levels == 0 || last->linear_page != linear / SMALL_PAGE_SIZE ||
+        last->paging.cr3 != paging->cr3 || last->paging.cr0 != paging->cr0 ||
+        last->paging.cr4 != paging->cr4 || last->paging.efer != paging->efer) {
+        return false;
+    }
+    for (unsigned i = 0; i < last->levels; i++) {
+        if (__atomic_load_n(last->entries[i], __ATOMIC_ACQUIRE) != last->values[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Translates and remembers; nothing is remembered of a walk that failed or has narrow entries. */
+static void remember(const struct guest_memory *memory, const struct guest_paging *paging,
+                     uint64_t linear, struct guest_translation *last)
+{
+    uint64_t gpa;
+
+    *last = (struct guest_translation){.paging = *paging, .linear_page = linear / SMALL_PAGE_SIZE};
+    if (translate(memory, paging, linear & ~(SMALL_PAGE_SIZE - 1ULL), &gpa, last)) {
+        last->memory = guest_memory_range(memory, gpa, SMALL_PAGE_SIZE);
+    }
+    if (last->memory == NULL) {
+        last->levels = 0;
+    }
+}
+
+size_t guest_fetch_again(const struct guest_memory *memory, const struct guest_paging *paging,
+                         struct guest_translation *last, uint64_t linear, uint8_t *bytes,
+                         size_t size)
+{
+    uint64_t offset = linear % SMALL_PAGE_SIZE;
+
+    if (offset + size > SMALL_PAGE_SIZE) {
+        return guest_fetch(memory, paging, linear, bytes, size);
+    }
+    if (!is_same(last, paging, linear)) {
+        remember(memory, paging, linear, last);
+    }
+    if (last->levels == 0) {
+        return guest_fetch(memory, paging, linear, bytes, size);
+    }
+    memcpy(bytes, last->memory + offset, size);
+    return size;
 }

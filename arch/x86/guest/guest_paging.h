@@ -27,11 +27,32 @@ struct guest_paging {
 bool guest_translate(const struct guest_memory *memory, const struct guest_paging *paging,
                      uint64_t linear, uint64_t *gpa);
 
+#define GUEST_PAGING_LEVELS 4
+
+/*
+ * The last translation of 64-bit or PAE paging, and what it was made from. It holds as long as the
+ * registers and entries have the values that were read: nothing the guest does can make it stale
+ * unseen. All zero to begin with.
+ */
+struct guest_translation {
+    struct guest_paging paging;
+    uint64_t linear_page;                         /* bits 63:12 */
+    const uint64_t *entries[GUEST_PAGING_LEVELS]; /* where they are; guest RAM stays in its place */
+    uint64_t values[GUEST_PAGING_LEVELS];
+    unsigned levels;       /* 0: nothing is remembered */
+    const uint8_t *memory; /* the page itself, in RAM */
+};
+
 /*
  * Copies up to `size` bytes, at most a page, from a linear address on. Returns how many there were
  * until the first that is not mapped or not RAM.
  */
 size_t guest_fetch(const struct guest_memory *memory, const struct guest_paging *paging,
                    uint64_t linear, uint8_t *bytes, size_t size);
+
+/* The same by way of `last`, which must be of the same memory and vCPU each time. */
+size_t guest_fetch_again(const struct guest_memory *memory, const struct guest_paging *paging,
+                         struct guest_translation *last, uint64_t linear, uint8_t *bytes,
+                         size_t size);
 
 #endif

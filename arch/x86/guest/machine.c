@@ -225,6 +225,7 @@ static void reset_vcpu(struct vcpu *vcpu)
     arch->pvclock = (struct pvclock){0};
     arch->waiting = vcpu->index != 0; /* all but the first (SDM Vol. 3A, 9.4.2) */
     arch->halted = false;
+    arch->last_fetch = (struct guest_translation){0};
 }
 
 static bool add_vcpus(struct vm *vm, struct arena *arena)

@@ -7,6 +7,7 @@
 
 #include "arch/x86/guest/boot_image.h"
 #include "arch/x86/guest/cpu_policy.h"
+#include "arch/x86/guest/guest_paging.h"
 #include "arch/x86/guest/io_apic.h"
 #include "arch/x86/guest/local_apic.h"
 #include "arch/x86/guest/pvclock.h"
@@ -58,10 +59,11 @@ struct machine_setup {
 struct arch_vcpu {
     struct local_apic apic;
     struct pvclock pvclock;
-    bool waiting;           /* for a start-up interrupt */
-    bool halted;            /* by HLT, since it was last entered */
-    bool takes_interrupts;  /* RFLAGS.IF when it halted */
-    uint16_t address_space; /* VPID or ASID: unique on the machine, not 0 */
+    bool waiting;                        /* for a start-up interrupt */
+    bool halted;                         /* by HLT, since it was last entered */
+    bool takes_interrupts;               /* RFLAGS.IF when it halted */
+    struct guest_translation last_fetch; /* of an instruction that was to be decoded */
+    uint16_t address_space;              /* VPID or ASID: unique on the machine, not 0 */
 };
 
 struct arch_vm {
