@@ -5,13 +5,19 @@
 
 #include "virtio/virtio.h"
 
-/* virtio 1.3, 2.8.13: the descriptor as it lies in memory, available or used. */
+/* virtio 1.3, 2.8.13: a descriptor, available or used, and where its fields lie. */
 struct descriptor {
     uint64_t gpa;
     uint32_t length;
     uint16_t id;
     uint16_t flags;
 };
+
+#define DESCRIPTOR_SIZE   16U
+#define DESCRIPTOR_GPA    0U
+#define DESCRIPTOR_LENGTH 8U
+#define DESCRIPTOR_ID     12U
+#define DESCRIPTOR_FLAGS  14U
 
 #define DESCRIPTOR_NEXT      1U
 #define DESCRIPTOR_WRITE     2U
@@ -28,66 +34,55 @@ struct descriptor {
 #define EVENT_FLAG_DISABLE  1U
 #define EVENT_FLAG_POSITION 2U
 
-static const char outside_memory[] = "ring outside guest memory";
-
 /* 2.8.1: the wrap counter of a position is 1 on the first lap and changes with each. */
 static bool wrap_counter(const struct virtqueue *queue, uint64_t position)
 {
     return position / queue->size % 2 == 0;
 }
 
-static uint64_t descriptor_address(const struct virtqueue *queue, uint64_t position)
+static uint8_t *descriptor_at(const struct virtqueue *queue, uint64_t position)
 {
-    return queue->descriptor_area + sizeof(struct descriptor) * (position % queue->size);
+    return queue->descriptors + DESCRIPTOR_SIZE * (position % queue->size);
 }
 
 static void packed_start(struct virtqueue *queue)
 {
     /* virtio 1.3, 2.8.10.1: the sizes and alignments. Any size goes, not only powers of two. */
     const struct virtqueue_area areas[3] = {
-        {queue->descriptor_area, (uint64_t)sizeof(struct descriptor) * queue->size, 16},
+        {queue->descriptor_area, (uint64_t)DESCRIPTOR_SIZE * queue->size, 16},
         {queue->driver_area, EVENT_SIZE, 4},
         {queue->device_area, EVENT_SIZE, 4},
     };
     bool good_size = queue->size != 0 && queue->size <= queue->size_max;
     const char *breach =
-        good_size ? virtqueue_check_areas(queue, areas) : "queue size not from 1 to the maximum";
+        good_size ? virtqueue_map_areas(queue, areas) : "queue size not from 1 to the maximum";
 
     if (breach != NULL) {
         virtqueue_break(queue, breach);
         return;
     }
     /* Kicks are welcome, whatever the driver left there. */
-    guest_memory_store32(queue->memory, queue->device_area, 0);
+    guest_store32(queue->device_ring, 0);
 }
 
 /*
  * The descriptor at a position, if it is available there (2.8.1). The flags are read first, as they
  * announce the rest, and once.
  */
-static bool read_descriptor(struct virtqueue *queue, uint64_t position,
+static bool read_descriptor(const struct virtqueue *queue, uint64_t position,
                             struct descriptor *descriptor)
 {
-    uint64_t gpa = descriptor_address(queue, position);
+    const uint8_t *source = descriptor_at(queue, position);
     bool wrap = wrap_counter(queue, position);
-    uint16_t flags;
+    uint16_t flags = guest_load16(source + DESCRIPTOR_FLAGS);
 
-    if (!guest_memory_load16(queue->memory, gpa + offsetof(struct descriptor, flags), &flags)) {
-        virtqueue_break(queue, outside_memory);
-        return false;
-    }
     if (((flags & DESCRIPTOR_AVAILABLE) != 0) != wrap || ((flags & DESCRIPTOR_USED) != 0) == wrap) {
         return false;
     }
-    if (!guest_memory_load64(queue->memory, gpa, &descriptor->gpa) ||
-        !guest_memory_load32(queue->memory, gpa + offsetof(struct descriptor, length),
-                             &descriptor->length) ||
-        !guest_memory_load16(queue->memory, gpa + offsetof(struct descriptor, id),
-                             &descriptor->id)) {
-        virtqueue_break(queue, outside_memory);
-        return false;
-    }
-    descriptor->flags = flags;
+    *descriptor = (struct descriptor){.gpa = guest_load64(source + DESCRIPTOR_GPA),
+                                      .length = guest_load32(source + DESCRIPTOR_LENGTH),
+                                      .id = guest_load16(source + DESCRIPTOR_ID),
+                                      .flags = flags};
     return true;
 }
 
@@ -95,16 +90,16 @@ static bool read_descriptor(struct virtqueue *queue, uint64_t position,
  * Asks for a kick at the next descriptor, then looks again: the driver reads the structure after it
  * has made a descriptor available, so with a full barrier on both sides one sees the other.
  */
-static bool rearm(struct virtqueue *queue, struct descriptor *descriptor)
+static bool rearm(const struct virtqueue *queue, struct descriptor *descriptor)
 {
-    if (queue->breach != NULL || (queue->features & VIRTIO_FEATURE_EVENT_IDX) == 0) {
+    if ((queue->features & VIRTIO_FEATURE_EVENT_IDX) == 0) {
         return false;
     }
     uint32_t event = (uint32_t)(queue->next_available % queue->size) |
                      (wrap_counter(queue, queue->next_available) ? EVENT_WRAP : 0) |
                      EVENT_FLAG_POSITION << EVENT_FLAGS_SHIFT;
 
-    guest_memory_store32(queue->memory, queue->device_area, event);
+    guest_store32(queue->device_ring, event);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     return read_descriptor(queue, queue->next_available, descriptor);
 }
@@ -116,21 +111,20 @@ static bool rearm(struct virtqueue *queue, struct descriptor *descriptor)
 static const char *walk_table(const struct virtqueue *queue, const struct descriptor *pointer,
                               struct virtqueue_chain *chain)
 {
-    const char *breach = virtqueue_check_table(queue, pointer->gpa, pointer->length);
-    struct descriptor entry;
+    const uint8_t *table;
+    const char *breach = virtqueue_map_table(queue, pointer->gpa, pointer->length, &table);
+    uint64_t words[2];
 
-    for (uint32_t at = 0; breach == NULL && at < pointer->length; at += sizeof(entry)) {
-        if (!guest_memory_read(queue->memory, pointer->gpa + at, &entry, sizeof(entry))) {
-            return outside_memory;
-        }
-        breach = virtqueue_chain_add(queue, chain, entry.gpa, entry.length,
-                                     (entry.flags & DESCRIPTOR_WRITE) != 0);
+    for (uint32_t at = 0; breach == NULL && at < pointer->length; at += DESCRIPTOR_SIZE) {
+        guest_load_pair(table + at, words);
+        breach = virtqueue_chain_add(queue, chain, words[0], (uint32_t)words[1],
+                                     (words[1] >> 48 & DESCRIPTOR_WRITE) != 0);
     }
     return breach;
 }
 
 /* 2.8.6: a list of descriptors in a row. The chain refuses one that is longer than the queue. */
-static const char *walk_list(struct virtqueue *queue, struct descriptor *descriptor,
+static const char *walk_list(const struct virtqueue *queue, struct descriptor *descriptor,
                              struct virtqueue_chain *chain)
 {
     for (;;) {
@@ -182,27 +176,21 @@ static bool packed_take(struct virtqueue *queue, struct virtqueue_chain *chain)
 static void packed_complete(struct virtqueue *queue, const struct virtqueue_chain *chain,
                             uint32_t length)
 {
-    uint64_t gpa = descriptor_address(queue, queue->next_used);
+    uint8_t *target = descriptor_at(queue, queue->next_used);
     bool wrap = wrap_counter(queue, queue->next_used);
     uint16_t flags = (uint16_t)((wrap ? DESCRIPTOR_AVAILABLE | DESCRIPTOR_USED : 0) |
                                 (length > 0 ? DESCRIPTOR_WRITE : 0));
 
     /* The rest, and the buffer before it, are there before the flags say so (release). */
-    if (!guest_memory_store32(queue->memory, gpa + offsetof(struct descriptor, length), length) ||
-        !guest_memory_store16(queue->memory, gpa + offsetof(struct descriptor, id), chain->id) ||
-        !guest_memory_store16(queue->memory, gpa + offsetof(struct descriptor, flags), flags)) {
-        virtqueue_break(queue, outside_memory);
-    }
+    guest_store32(target + DESCRIPTOR_LENGTH, length);
+    guest_store16(target + DESCRIPTOR_ID, chain->id);
+    guest_store16(target + DESCRIPTOR_FLAGS, flags);
 }
 
 static bool packed_must_notify(struct virtqueue *queue, uint64_t completed)
 {
     uint64_t cycle = 2ULL * queue->size;
-    uint32_t event;
-
-    if (!guest_memory_load32(queue->memory, queue->driver_area, &event)) {
-        return false;
-    }
+    uint32_t event = guest_load32(queue->driver_ring);
     uint32_t flags = event >> EVENT_FLAGS_SHIFT & EVENT_FLAGS;
     uint64_t offset = event & EVENT_OFFSET;
 

@@ -95,29 +95,30 @@ void virtqueue_break(struct virtqueue *queue, const char *breach)
     }
 }
 
-void *virtqueue_writable(const struct virtqueue *queue, const struct virtqueue_chain *chain,
-                         uint64_t offset, uint32_t *length)
+uint8_t *virtqueue_writable(const struct virtqueue_chain *chain, uint64_t offset, uint32_t *length)
 {
     for (unsigned i = chain->readable; i < chain->count; i++) {
         const struct virtqueue_segment *segment = &chain->segments[i];
 
         if (offset < segment->length) {
             *length = segment->length - (uint32_t)offset;
-            return guest_memory_range(queue->memory, segment->gpa + offset, *length);
+            return segment->hva + offset;
         }
         offset -= segment->length;
     }
     return NULL;
 }
 
-const char *virtqueue_check_areas(const struct virtqueue *queue,
-                                  const struct virtqueue_area areas[3])
+const char *virtqueue_map_areas(struct virtqueue *queue, const struct virtqueue_area areas[3])
 {
+    uint8_t *hva[3];
+
     for (unsigned i = 0; i < 3; i++) {
         if (areas[i].gpa % areas[i].alignment != 0) {
             return "misaligned ring address";
         }
-        if (guest_memory_range(queue->memory, areas[i].gpa, areas[i].size) == NULL) {
+        hva[i] = guest_memory_range(queue->memory, areas[i].gpa, areas[i].size);
+        if (hva[i] == NULL) {
             return "ring outside guest memory";
         }
         for (unsigned j = 0; j < i; j++) {
@@ -127,10 +128,14 @@ const char *virtqueue_check_areas(const struct virtqueue *queue,
             }
         }
     }
+    queue->descriptors = hva[0];
+    queue->driver_ring = hva[1];
+    queue->device_ring = hva[2];
     return NULL;
 }
 
-const char *virtqueue_check_table(const struct virtqueue *queue, uint64_t gpa, uint32_t length)
+const char *virtqueue_map_table(const struct virtqueue *queue, uint64_t gpa, uint32_t length,
+                                const uint8_t **table)
 {
     if ((queue->features & VIRTIO_FEATURE_INDIRECT_DESC) == 0) {
         return "indirect descriptor without the feature";
@@ -138,10 +143,8 @@ const char *virtqueue_check_table(const struct virtqueue *queue, uint64_t gpa, u
     if (length == 0 || length % DESCRIPTOR_SIZE != 0) {
         return "indirect table of a length that is no multiple of 16";
     }
-    if (guest_memory_range(queue->memory, gpa, length) == NULL) {
-        return "indirect table outside guest memory";
-    }
-    return NULL;
+    *table = guest_memory_range(queue->memory, gpa, length);
+    return *table == NULL ? "indirect table outside guest memory" : NULL;
 }
 
 const char *virtqueue_chain_add(const struct virtqueue *queue, struct virtqueue_chain *chain,
@@ -153,7 +156,9 @@ const char *virtqueue_chain_add(const struct virtqueue *queue, struct virtqueue_
     if (length == 0) {
         return "descriptor of length 0";
     }
-    if (guest_memory_range(queue->memory, gpa, length) == NULL) {
+    uint8_t *hva = guest_memory_range(queue->memory, gpa, length);
+
+    if (hva == NULL) {
         return "buffer outside guest memory";
     }
     if (!writable && chain->count > chain->readable) {
@@ -162,7 +167,7 @@ const char *virtqueue_chain_add(const struct virtqueue *queue, struct virtqueue_
     if (chain->readable_length + chain->writable_length + length > CHAIN_LENGTH_MAX) {
         return "chain of more than 2^32 bytes";
     }
-    chain->segments[chain->count] = (struct virtqueue_segment){.gpa = gpa, .length = length};
+    chain->segments[chain->count] = (struct virtqueue_segment){.hva = hva, .length = length};
     chain->count++;
     if (writable) {
         chain->writable_length += length;

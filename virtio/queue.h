@@ -13,9 +13,9 @@
  */
 #define VIRTQUEUE_SIZE_MAX 64U
 
-/* One buffer element. All of [gpa, gpa + length) was in guest RAM when the chain was taken. */
+/* One buffer element, all of it in guest RAM. */
 struct virtqueue_segment {
-    uint64_t gpa;
+    uint8_t *hva;    /* where the hypervisor sees it */
     uint32_t length; /* bytes, never 0 */
 };
 
@@ -69,6 +69,9 @@ struct virtqueue {
      */
     const struct virtqueue_ring *ring;
     uint64_t features;
+    uint8_t *descriptors; /* where the hypervisor sees the three areas, checked */
+    uint8_t *driver_ring;
+    uint8_t *device_ring;
     uint64_t next_available;
     uint64_t next_used;
     uint64_t notified_used; /* next_used when the driver was last considered for a notification */
@@ -121,8 +124,7 @@ void virtqueue_break(struct virtqueue *queue, const char *breach);
  * The hypervisor's view of the chain's writable bytes from `offset` on, as far as they are
  * contiguous: *length receives their number. NULL at or past writable_length.
  */
-void *virtqueue_writable(const struct virtqueue *queue, const struct virtqueue_chain *chain,
-                         uint64_t offset, uint32_t *length);
+uint8_t *virtqueue_writable(const struct virtqueue_chain *chain, uint64_t offset, uint32_t *length);
 
 /* For ring formats: the rest. Each returns NULL or the rule that was broken. */
 
@@ -132,12 +134,15 @@ struct virtqueue_area {
     uint64_t alignment;
 };
 
-/* Checks the three areas: aligned, in guest RAM, and none over another. */
-const char *virtqueue_check_areas(const struct virtqueue *queue,
-                                  const struct virtqueue_area areas[3]);
+/*
+ * Finds the three areas (descriptors, driver's, device's), after a check that they are aligned, in
+ * guest RAM, and none over another.
+ */
+const char *virtqueue_map_areas(struct virtqueue *queue, const struct virtqueue_area areas[3]);
 
-/* Checks the address and the length of an indirect table of 16-byte descriptors. */
-const char *virtqueue_check_table(const struct virtqueue *queue, uint64_t gpa, uint32_t length);
+/* Finds an indirect table of 16-byte descriptors, after a check of its address and length. */
+const char *virtqueue_map_table(const struct virtqueue *queue, uint64_t gpa, uint32_t length,
+                                const uint8_t **table);
 
 /* Adds an element to a chain, of which there are at most as many as the queue has entries. */
 const char *virtqueue_chain_add(const struct virtqueue *queue, struct virtqueue_chain *chain,

@@ -5,13 +5,15 @@
 
 #include "virtio/virtio.h"
 
-/* virtio 1.3, 2.7.5: the descriptor as it lies in memory. */
+/* virtio 1.3, 2.7.5: a descriptor. */
 struct descriptor {
     uint64_t gpa;
     uint32_t length;
     uint16_t flags;
     uint16_t next;
 };
+
+#define DESCRIPTOR_SIZE 16U
 
 #define DESCRIPTOR_NEXT     1U
 #define DESCRIPTOR_WRITE    2U
@@ -26,29 +28,27 @@ struct descriptor {
 
 #define AVAILABLE_NO_INTERRUPT 1U
 
-static const char outside_memory[] = "ring outside guest memory";
-
-static uint64_t avail_event_address(const struct virtqueue *queue)
+static uint8_t *avail_event(const struct virtqueue *queue)
 {
-    return queue->device_area + RING_ELEMENTS + (uint64_t)USED_ELEMENT * queue->size;
+    return queue->device_ring + RING_ELEMENTS + USED_ELEMENT * queue->size;
 }
 
-static uint64_t used_event_address(const struct virtqueue *queue)
+static const uint8_t *used_event(const struct virtqueue *queue)
 {
-    return queue->driver_area + RING_ELEMENTS + (uint64_t)AVAILABLE_ELEMENT * queue->size;
+    return queue->driver_ring + RING_ELEMENTS + AVAILABLE_ELEMENT * queue->size;
 }
 
 static void split_start(struct virtqueue *queue)
 {
     /* virtio 1.3, 2.7: sizes and alignments of the three areas. The driver may not overlap them. */
     const struct virtqueue_area areas[3] = {
-        {queue->descriptor_area, (uint64_t)sizeof(struct descriptor) * queue->size, 16},
+        {queue->descriptor_area, (uint64_t)DESCRIPTOR_SIZE * queue->size, 16},
         {queue->driver_area, RING_ELEMENTS + (uint64_t)AVAILABLE_ELEMENT * queue->size + 2, 2},
         {queue->device_area, RING_ELEMENTS + (uint64_t)USED_ELEMENT * queue->size + 2, 4},
     };
     bool good_size = queue->size != 0 && queue->size <= queue->size_max &&
                      (queue->size & (queue->size - 1)) == 0;
-    const char *breach = good_size ? virtqueue_check_areas(queue, areas)
+    const char *breach = good_size ? virtqueue_map_areas(queue, areas)
                                    : "queue size not a power of two up to the maximum";
 
     if (breach != NULL) {
@@ -56,18 +56,13 @@ static void split_start(struct virtqueue *queue)
         return;
     }
     /* 2.7.10.1: flags is 0 or 1 without EVENT_IDX and 0 with it, whatever the driver left there. */
-    guest_memory_store16(queue->memory, queue->device_area + RING_FLAGS, 0);
+    guest_store16(queue->device_ring + RING_FLAGS, 0);
 }
 
 /* How many buffers wait; 0 also when the queue turns out broken. */
 static uint16_t waiting(struct virtqueue *queue)
 {
-    uint16_t idx;
-
-    if (!guest_memory_load16(queue->memory, queue->driver_area + RING_IDX, &idx)) {
-        virtqueue_break(queue, outside_memory);
-        return 0;
-    }
+    uint16_t idx = guest_load16(queue->driver_ring + RING_IDX);
     uint16_t count = (uint16_t)(idx - queue->next_available);
 
     /* A decrement shows up as a huge step forward. */
@@ -87,15 +82,14 @@ static bool rearm(struct virtqueue *queue)
     if (queue->breach != NULL || (queue->features & VIRTIO_FEATURE_EVENT_IDX) == 0) {
         return false;
     }
-    guest_memory_store16(queue->memory, avail_event_address(queue),
-                         (uint16_t)queue->next_available);
+    guest_store16(avail_event(queue), (uint16_t)queue->next_available);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     return waiting(queue) > 0;
 }
 
 /* The table a walk is in: the queue's own or, below one descriptor of it, an indirect one. */
 struct table {
-    uint64_t gpa;
+    const uint8_t *hva;
     uint32_t entries;
     bool indirect;
 };
@@ -104,7 +98,8 @@ struct table {
 static const char *enter_indirect(const struct virtqueue *queue, struct table *table,
                                   const struct descriptor *descriptor)
 {
-    const char *breach = virtqueue_check_table(queue, descriptor->gpa, descriptor->length);
+    const uint8_t *hva;
+    const char *breach = virtqueue_map_table(queue, descriptor->gpa, descriptor->length, &hva);
 
     if (breach != NULL) {
         return breach;
@@ -115,10 +110,20 @@ static const char *enter_indirect(const struct virtqueue *queue, struct table *t
     if ((descriptor->flags & DESCRIPTOR_NEXT) != 0) {
         return "indirect descriptor with a next one";
     }
-    *table = (struct table){.gpa = descriptor->gpa,
-                            .entries = descriptor->length / (uint32_t)sizeof(struct descriptor),
-                            .indirect = true};
+    *table = (struct table){
+        .hva = hva, .entries = descriptor->length / DESCRIPTOR_SIZE, .indirect = true};
     return NULL;
+}
+
+static struct descriptor read_descriptor(const uint8_t *source)
+{
+    uint64_t words[2];
+
+    guest_load_pair(source, words);
+    return (struct descriptor){.gpa = words[0],
+                               .length = (uint32_t)words[1],
+                               .flags = (uint16_t)(words[1] >> 32),
+                               .next = (uint16_t)(words[1] >> 48)};
 }
 
 /*
@@ -127,9 +132,9 @@ static const char *enter_indirect(const struct virtqueue *queue, struct table *t
  */
 static const char *walk(const struct virtqueue *queue, uint16_t head, struct virtqueue_chain *chain)
 {
-    struct table table = {.gpa = queue->descriptor_area, .entries = queue->size};
+    struct table table = {.hva = queue->descriptors, .entries = queue->size};
     struct descriptor descriptor;
-    const char *breach = NULL;
+    const char *breach;
     uint16_t index = head;
 
     chain->id = head;
@@ -137,10 +142,7 @@ static const char *walk(const struct virtqueue *queue, uint16_t head, struct vir
         if (index >= table.entries) {
             return "descriptor index beyond its table";
         }
-        if (!guest_memory_read(queue->memory, table.gpa + sizeof(descriptor) * index, &descriptor,
-                               sizeof(descriptor))) {
-            return outside_memory;
-        }
+        descriptor = read_descriptor(table.hva + DESCRIPTOR_SIZE * index);
         if ((descriptor.flags & DESCRIPTOR_INDIRECT) != 0) {
             breach = enter_indirect(queue, &table, &descriptor);
             index = 0;
@@ -160,18 +162,13 @@ static const char *walk(const struct virtqueue *queue, uint16_t head, struct vir
 
 static bool split_take(struct virtqueue *queue, struct virtqueue_chain *chain)
 {
-    uint16_t head;
-
     if (waiting(queue) == 0 && !rearm(queue)) {
         return false;
     }
     uint64_t slot = queue->next_available & (queue->size - 1);
-    uint64_t element = queue->driver_area + RING_ELEMENTS + AVAILABLE_ELEMENT * slot;
-    const char *breach = outside_memory;
+    uint16_t head = guest_load16(queue->driver_ring + RING_ELEMENTS + AVAILABLE_ELEMENT * slot);
+    const char *breach = walk(queue, head, chain);
 
-    if (guest_memory_load16(queue->memory, element, &head)) {
-        breach = walk(queue, head, chain);
-    }
     if (breach != NULL) {
         virtqueue_break(queue, breach);
     }
@@ -182,29 +179,21 @@ static void split_complete(struct virtqueue *queue, const struct virtqueue_chain
                            uint32_t length)
 {
     uint64_t slot = queue->next_used & (queue->size - 1);
-    uint64_t element = queue->device_area + RING_ELEMENTS + USED_ELEMENT * slot;
-    uint16_t idx = (uint16_t)(queue->next_used + 1);
+    uint8_t *element = queue->device_ring + RING_ELEMENTS + USED_ELEMENT * slot;
 
     /* 2.7.8.1: the element, and the buffer before it, are there before idx says so (release). */
-    if (!guest_memory_store32(queue->memory, element, chain->id) ||
-        !guest_memory_store32(queue->memory, element + 4, length) ||
-        !guest_memory_store16(queue->memory, queue->device_area + RING_IDX, idx)) {
-        virtqueue_break(queue, outside_memory);
-    }
+    guest_store32(element, chain->id);
+    guest_store32(element + 4, length);
+    guest_store16(queue->device_ring + RING_IDX, (uint16_t)(queue->next_used + 1));
 }
 
 static bool split_must_notify(struct virtqueue *queue, uint64_t completed)
 {
-    uint16_t event;
-    uint16_t flags;
-
     if ((queue->features & VIRTIO_FEATURE_EVENT_IDX) != 0) {
         /* 2.7.7.2: notify if used_event is one of the indices just written. */
-        return guest_memory_load16(queue->memory, used_event_address(queue), &event) &&
-               (uint16_t)(queue->next_used - event - 1) < completed;
+        return (uint16_t)(queue->next_used - guest_load16(used_event(queue)) - 1) < completed;
     }
-    return guest_memory_load16(queue->memory, queue->driver_area + RING_FLAGS, &flags) &&
-           (flags & AVAILABLE_NO_INTERRUPT) == 0;
+    return (guest_load16(queue->driver_ring + RING_FLAGS) & AVAILABLE_NO_INTERRUPT) == 0;
 }
 
 const struct virtqueue_ring virtqueue_split = {

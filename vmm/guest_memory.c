@@ -1,8 +1,6 @@
 /* Guest memory: every access is checked here for start, length, overflow and straddling. */
 #include "vmm/guest_memory.h"
 
-#include <string.h>
-
 static bool overlaps(const struct guest_memory_region *region, uint64_t gpa, uint64_t size)
 {
     return gpa < region->gpa + region->size && region->gpa < gpa + size;
@@ -82,58 +80,25 @@ static void *field(const struct guest_memory *memory, uint64_t gpa, size_t size)
     return gpa % size == 0 ? guest_memory_range(memory, gpa, size) : NULL;
 }
 
-bool guest_memory_load16(const struct guest_memory *memory, uint64_t gpa, uint16_t *value)
-{
-    const uint16_t *source = field(memory, gpa, sizeof(*value));
-
-    if (source == NULL) {
-        return false;
-    }
-    *value = __atomic_load_n(source, __ATOMIC_ACQUIRE);
-    return true;
-}
-
 bool guest_memory_load32(const struct guest_memory *memory, uint64_t gpa, uint32_t *value)
 {
-    const uint32_t *source = field(memory, gpa, sizeof(*value));
+    const uint8_t *source = field(memory, gpa, sizeof(*value));
 
     if (source == NULL) {
         return false;
     }
-    *value = __atomic_load_n(source, __ATOMIC_ACQUIRE);
+    *value = guest_load32(source);
     return true;
 }
 
 bool guest_memory_load64(const struct guest_memory *memory, uint64_t gpa, uint64_t *value)
 {
-    const uint64_t *source = field(memory, gpa, sizeof(*value));
+    const uint8_t *source = field(memory, gpa, sizeof(*value));
 
     if (source == NULL) {
         return false;
     }
-    *value = __atomic_load_n(source, __ATOMIC_ACQUIRE);
-    return true;
-}
-
-bool guest_memory_store16(const struct guest_memory *memory, uint64_t gpa, uint16_t value)
-{
-    uint16_t *target = field(memory, gpa, sizeof(value));
-
-    if (target == NULL) {
-        return false;
-    }
-    __atomic_store_n(target, value, __ATOMIC_RELEASE);
-    return true;
-}
-
-bool guest_memory_store32(const struct guest_memory *memory, uint64_t gpa, uint32_t value)
-{
-    uint32_t *target = field(memory, gpa, sizeof(value));
-
-    if (target == NULL) {
-        return false;
-    }
-    __atomic_store_n(target, value, __ATOMIC_RELEASE);
+    *value = guest_load64(source);
     return true;
 }
 

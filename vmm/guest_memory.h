@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Below and above the MMIO hole; more only if a guest kind ever needs it. */
 #define GUEST_MEMORY_REGIONS 2
@@ -32,7 +33,7 @@ uint64_t guest_memory_size(const struct guest_memory *memory);
 
 /*
  * The hypervisor's view of [gpa, gpa + length), or NULL unless the whole range lies in one region.
- * For bulk work on ranges the guest does not interpret meanwhile; what a guest shares is read
+ * It stays good, as a guest's RAM never moves. What another vCPU may be changing meanwhile is read
  * through the functions below, once.
  */
 void *guest_memory_range(const struct guest_memory *memory, uint64_t gpa, uint64_t length);
@@ -44,14 +45,50 @@ bool guest_memory_write(const struct guest_memory *memory, uint64_t gpa, const v
                         size_t length);
 
 /*
- * Single, untorn accesses to a naturally aligned little-endian field that another vCPU may be
- * changing: loads have acquire and stores release order. False if outside RAM or misaligned.
+ * Single, untorn loads of a naturally aligned little-endian field that another vCPU may be
+ * changing, with acquire order. False if outside RAM or misaligned.
  */
-bool guest_memory_load16(const struct guest_memory *memory, uint64_t gpa, uint16_t *value);
 bool guest_memory_load32(const struct guest_memory *memory, uint64_t gpa, uint32_t *value);
 bool guest_memory_load64(const struct guest_memory *memory, uint64_t gpa, uint64_t *value);
-bool guest_memory_store16(const struct guest_memory *memory, uint64_t gpa, uint16_t value);
-bool guest_memory_store32(const struct guest_memory *memory, uint64_t gpa, uint32_t value);
+
+/*
+ * The same for a naturally aligned field within what guest_memory_range() has given out, so without
+ * another check; stores have release order.
+ */
+static inline uint16_t guest_load16(const uint8_t *field)
+{
+    return __atomic_load_n((const uint16_t *)field, __ATOMIC_ACQUIRE);
+}
+
+static inline uint32_t guest_load32(const uint8_t *field)
+{
+    return __atomic_load_n((const uint32_t *)field, __ATOMIC_ACQUIRE);
+}
+
+static inline uint64_t guest_load64(const uint8_t *field)
+{
+    return __atomic_load_n((const uint64_t *)field, __ATOMIC_ACQUIRE);
+}
+
+static inline void guest_store16(uint8_t *field, uint16_t value)
+{
+    __atomic_store_n((uint16_t *)field, value, __ATOMIC_RELEASE);
+}
+
+static inline void guest_store32(uint8_t *field, uint32_t value)
+{
+    __atomic_store_n((uint32_t *)field, value, __ATOMIC_RELEASE);
+}
+
+/*
+ * 16 bytes of any alignment as two little-endian words: not untorn, but read once, as the fence
+ * keeps the compiler from going back to the source for what it has in the copy.
+ */
+static inline void guest_load_pair(const uint8_t *source, uint64_t pair[2])
+{
+    memcpy(pair, source, 2 * sizeof(pair[0]));
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
 
 /* Zeroes all RAM, so that nothing of a guest outlives it and nothing reaches the next. */
 void guest_memory_wipe(const struct guest_memory *memory);

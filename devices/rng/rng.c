@@ -37,7 +37,7 @@ static uint32_t fill(struct rng *rng, struct budget *budget)
     prepare(rng, wanted, budget);
     while (filled < wanted) {
         uint32_t room = 0;
-        void *buffer = virtqueue_writable(&rng->queue, &rng->chain, filled, &room);
+        void *buffer = virtqueue_writable(&rng->chain, filled, &room);
 
         if (buffer == NULL) {
             break;
