@@ -97,6 +97,9 @@ void virtqueue_break(struct virtqueue *queue, const char *breach)
 
 uint8_t *virtqueue_writable(const struct virtqueue_chain *chain, uint64_t offset, uint32_t *length)
 {
+    /*@ loop invariant chain->readable <= i <= chain->count;
+        loop assigns i, offset;
+        loop variant chain->count - i; */
     for (unsigned i = chain->readable; i < chain->count; i++) {
         const struct virtqueue_segment *segment = &chain->segments[i];
 
@@ -113,6 +116,15 @@ const char *virtqueue_map_areas(struct virtqueue *queue, const struct virtqueue_
 {
     uint8_t *hva[3];
 
+    /*@ loop invariant 0 <= i <= 3;
+        loop invariant \forall integer k; 0 <= k < i ==>
+          guest_ram(queue->memory, areas[k].gpa, areas[k].size, hva[k]) &&
+          \valid(hva[k] + (0 .. areas[k].size - 1)) && areas[k].gpa % areas[k].alignment == 0;
+        loop invariant \forall integer k, l; 0 <= l < k < i ==>
+          areas[k].gpa + areas[k].size <= areas[l].gpa ||
+          areas[l].gpa + areas[l].size <= areas[k].gpa;
+        loop assigns i, hva[0 .. 2];
+        loop variant 3 - i; */
     for (unsigned i = 0; i < 3; i++) {
         if (areas[i].gpa % areas[i].alignment != 0) {
             return "misaligned ring address";
@@ -121,6 +133,12 @@ const char *virtqueue_map_areas(struct virtqueue *queue, const struct virtqueue_
         if (hva[i] == NULL) {
             return "ring outside guest memory";
         }
+        /*@ loop invariant 0 <= j <= i;
+            loop invariant \forall integer l; 0 <= l < j ==>
+              areas[i].gpa + areas[i].size <= areas[l].gpa ||
+              areas[l].gpa + areas[l].size <= areas[i].gpa;
+            loop assigns j;
+            loop variant i - j; */
         for (unsigned j = 0; j < i; j++) {
             if (areas[i].gpa < areas[j].gpa + areas[j].size &&
                 areas[j].gpa < areas[i].gpa + areas[i].size) {

@@ -13,7 +13,7 @@ struct descriptor {
     uint16_t next;
 };
 
-#define DESCRIPTOR_SIZE 16U
+#define DESCRIPTOR_SIZE 16ULL
 
 #define DESCRIPTOR_NEXT     1U
 #define DESCRIPTOR_WRITE    2U
@@ -23,28 +23,51 @@ struct descriptor {
 #define RING_FLAGS        0U
 #define RING_IDX          2U
 #define RING_ELEMENTS     4U
-#define AVAILABLE_ELEMENT 2U
-#define USED_ELEMENT      8U
+#define AVAILABLE_ELEMENT 2ULL
+#define USED_ELEMENT      8ULL
 
 #define AVAILABLE_NO_INTERRUPT 1U
 
+/*@ requires queue_at_work(queue) && !queue_packed(queue);
+    assigns \nothing;
+    ensures \result == queue->device_ring + (4 + 8 * queue->size) &&
+      \valid(\result + (0 .. 1)); */
 static uint8_t *avail_event(const struct virtqueue *queue)
 {
     return queue->device_ring + RING_ELEMENTS + USED_ELEMENT * queue->size;
 }
 
+/*@ requires queue_at_work(queue) && !queue_packed(queue);
+    assigns \nothing;
+    ensures \result == queue->driver_ring + (4 + 2 * queue->size) &&
+      \valid_read(\result + (0 .. 1)); */
 static const uint8_t *used_event(const struct virtqueue *queue)
 {
     return queue->driver_ring + RING_ELEMENTS + AVAILABLE_ELEMENT * queue->size;
 }
 
+/* Which element of a ring a position is. The size divides 2^32. */
+/*@ requires \valid_read(queue) && 0 < queue->size;
+    assigns \nothing;
+    ensures \result < queue->size; */
+static uint32_t slot_of(const struct virtqueue *queue, uint64_t position)
+{
+    return (uint32_t)position % queue->size;
+}
+
+/*@ requires queue_made(queue) && !queue_packed(queue) && queue->breach == \null;
+    requires \separated(queue, queue->memory);
+    assigns queue->descriptors, queue->driver_ring, queue->device_ring, queue->breach,
+            queue->memory->regions[0].hva[0 .. queue->memory->regions[0].size - 1],
+            queue->memory->regions[1].hva[0 .. queue->memory->regions[1].size - 1], guest_stored;
+    ensures queue->breach == \null ==> queue_mapped(queue) && guest_stored == 0; */
 static void split_start(struct virtqueue *queue)
 {
     /* virtio 1.3, 2.7: sizes and alignments of the three areas. The driver may not overlap them. */
     const struct virtqueue_area areas[3] = {
-        {queue->descriptor_area, (uint64_t)DESCRIPTOR_SIZE * queue->size, 16},
-        {queue->driver_area, RING_ELEMENTS + (uint64_t)AVAILABLE_ELEMENT * queue->size + 2, 2},
-        {queue->device_area, RING_ELEMENTS + (uint64_t)USED_ELEMENT * queue->size + 2, 4},
+        {queue->descriptor_area, DESCRIPTOR_SIZE * queue->size, 16},
+        {queue->driver_area, RING_ELEMENTS + AVAILABLE_ELEMENT * queue->size + 2, 2},
+        {queue->device_area, RING_ELEMENTS + USED_ELEMENT * queue->size + 2, 4},
     };
     bool good_size = queue->size != 0 && queue->size <= queue->size_max &&
                      (queue->size & (queue->size - 1)) == 0;
@@ -59,6 +82,11 @@ static void split_start(struct virtqueue *queue)
     guest_store16(queue->device_ring + RING_FLAGS, 0);
 }
 
+/*@ requires queue_at_work(queue) && !queue_packed(queue);
+    assigns queue->breach, guest_loads;
+    ensures guest_loads == \old(guest_loads) + 1;
+    ensures \result <= queue->size && (\result > 0 ==> queue->breach == \old(queue->breach));
+    ensures \old(queue->breach) != \null ==> queue->breach == \old(queue->breach); */
 /* How many buffers wait; 0 also when the queue turns out broken. */
 static uint16_t waiting(struct virtqueue *queue)
 {
@@ -73,6 +101,11 @@ static uint16_t waiting(struct virtqueue *queue)
     return count;
 }
 
+/*@ requires queue_at_work(queue) && !queue_packed(queue);
+    assigns queue->breach, guest_loads, guest_stored,
+            queue->device_ring[4 + 8 * queue->size .. 5 + 8 * queue->size];
+    ensures guest_loads <= \old(guest_loads) + 1;
+    ensures \result ==> queue->breach == \null; */
 /*
  * Asks for a kick at the next buffer, then looks again: the driver reads avail_event after it has
  * moved idx, so with a full barrier on both sides one of the two sees the other (2.7.10).
@@ -94,6 +127,14 @@ struct table {
     bool indirect;
 };
 
+/*@ predicate table_sound(struct table *t) =
+      \valid_read(t->hva + (0 .. 16 * t->entries - 1)); */
+
+/*@ requires queue_made(queue) && \valid(table) && \valid_read(descriptor);
+    requires \separated(table, descriptor, queue, queue->memory);
+    assigns *table;
+    ensures \result == \null ==> table_sound(table) && !\old(table->indirect) && table->indirect;
+    ensures \result != \null ==> *table == \old(*table); */
 /* virtio 1.3, 2.7.5.3. The write flag of the descriptor that points to a table means nothing. */
 static const char *enter_indirect(const struct virtqueue *queue, struct table *table,
                                   const struct descriptor *descriptor)
@@ -111,10 +152,13 @@ static const char *enter_indirect(const struct virtqueue *queue, struct table *t
         return "indirect descriptor with a next one";
     }
     *table = (struct table){
-        .hva = hva, .entries = descriptor->length / DESCRIPTOR_SIZE, .indirect = true};
+        .hva = hva, .entries = (uint32_t)(descriptor->length / DESCRIPTOR_SIZE), .indirect = true};
     return NULL;
 }
 
+/*@ requires \valid_read(source + (0 .. 15));
+    assigns guest_loads;
+    ensures guest_loads == \old(guest_loads) + 1; */
 static struct descriptor read_descriptor(const uint8_t *source)
 {
     uint64_t words[2];
@@ -126,6 +170,13 @@ static struct descriptor read_descriptor(const uint8_t *source)
                                .next = (uint16_t)(words[1] >> 48)};
 }
 
+/*@ requires queue_at_work(queue) && chain_apart(queue, chain) && chain_sound(queue, chain);
+    requires chain->count == 0;
+    assigns *chain, guest_loads;
+    ensures chain_sound(queue, chain);
+    ensures \result == \null ==> chain->count >= 1 &&
+      \old(guest_loads) + chain->count <= guest_loads <= \old(guest_loads) + chain->count + 1;
+    ensures guest_loads <= \old(guest_loads) + queue->size + 2; */
 /*
  * Follows a chain from its head. Each turn adds a segment, of which there are at most as many as
  * the queue has entries, or enters the one indirect table: so a loop ends as too long a chain.
@@ -138,6 +189,14 @@ static const char *walk(const struct virtqueue *queue, uint16_t head, struct vir
     uint16_t index = head;
 
     chain->id = head;
+    /*@ loop invariant queue: queue_at_work(queue);
+        loop invariant table: table_sound(&table);
+        loop invariant chain: chain_sound(queue, chain);
+        loop invariant loads: guest_loads ==
+          \at(guest_loads, LoopEntry) + chain->count + (table.indirect ? 1 : 0);
+        loop assigns index, descriptor, breach, table, guest_loads, chain->segments[0 .. 63],
+                     chain->count, chain->readable, chain->readable_length, chain->writable_length;
+        loop variant queue->size - chain->count + (table.indirect ? 0 : 1); */
     for (;;) {
         if (index >= table.entries) {
             return "descriptor index beyond its table";
@@ -160,12 +219,19 @@ static const char *walk(const struct virtqueue *queue, uint16_t head, struct vir
     }
 }
 
+/*@ requires queue_at_work(queue) && !queue_packed(queue) && queue->breach == \null;
+    requires chain_apart(queue, chain) && chain_sound(queue, chain) && chain->count == 0;
+    requires chain->slots == 1;
+    assigns *chain, queue->breach, guest_loads, guest_stored,
+            queue->device_ring[4 + 8 * queue->size .. 5 + 8 * queue->size];
+    ensures \result ==> chain_sound(queue, chain) && chain->count >= 1 && chain->slots == 1 &&
+   queue->breach == \null; ensures guest_loads <= \old(guest_loads) + queue->size + 5; */
 static bool split_take(struct virtqueue *queue, struct virtqueue_chain *chain)
 {
     if (waiting(queue) == 0 && !rearm(queue)) {
         return false;
     }
-    uint64_t slot = queue->next_available & (queue->size - 1);
+    uint32_t slot = slot_of(queue, queue->next_available);
     uint16_t head = guest_load16(queue->driver_ring + RING_ELEMENTS + AVAILABLE_ELEMENT * slot);
     const char *breach = walk(queue, head, chain);
 
@@ -175,10 +241,14 @@ static bool split_take(struct virtqueue *queue, struct virtqueue_chain *chain)
     return breach == NULL;
 }
 
+/*@ requires queue_at_work(queue) && !queue_packed(queue);
+    requires \valid_read(chain) && queue->next_used < UINT64_MAX;
+    assigns queue->device_ring[2 .. 3 + 8 * queue->size], guest_stored;
+    ensures guest_stored == (uint16_t)(queue->next_used + 1); */
 static void split_complete(struct virtqueue *queue, const struct virtqueue_chain *chain,
                            uint32_t length)
 {
-    uint64_t slot = queue->next_used & (queue->size - 1);
+    uint32_t slot = slot_of(queue, queue->next_used);
     uint8_t *element = queue->device_ring + RING_ELEMENTS + USED_ELEMENT * slot;
 
     /* 2.7.8.1: the element, and the buffer before it, are there before idx says so (release). */
@@ -187,6 +257,9 @@ static void split_complete(struct virtqueue *queue, const struct virtqueue_chain
     guest_store16(queue->device_ring + RING_IDX, (uint16_t)(queue->next_used + 1));
 }
 
+/*@ requires queue_at_work(queue) && !queue_packed(queue);
+    assigns guest_loads;
+    ensures guest_loads == \old(guest_loads) + 1; */
 static bool split_must_notify(struct virtqueue *queue, uint64_t completed)
 {
     if ((queue->features & VIRTIO_FEATURE_EVENT_IDX) != 0) {

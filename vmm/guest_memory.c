@@ -1,7 +1,7 @@
 /* Guest memory: every access is checked here for start, length, overflow and straddling. */
 #include "vmm/guest_memory.h"
 
-/*@ requires \valid_read(region) && region_sound(*region) && gpa + size <= UINT64_MAX;
+/*@ requires \valid_read(region) && region_sound(region) && gpa + size <= UINT64_MAX;
     assigns \nothing;
     ensures \result <==> gpa < region->gpa + region->size && region->gpa < gpa + size;
 */
@@ -53,7 +53,7 @@ uint8_t *guest_memory_range(const struct guest_memory *memory, uint64_t gpa, uin
 {
     /*@ loop invariant 0 <= i <= memory->count;
         loop invariant \forall integer j; 0 <= j < i ==>
-          !region_holds(memory->regions[j], gpa, length);
+          !region_holds(&memory->regions[j], gpa, length);
         loop assigns i;
         loop variant memory->count - i; */
     for (unsigned i = 0; i < memory->count; i++) {
