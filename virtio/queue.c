@@ -29,9 +29,13 @@ void virtqueue_start(struct virtqueue *queue, const struct virtqueue_ring *ring,
     queue->next_used = 0;
     queue->notified_used = 0;
     queue->breach = NULL;
+    //@ calls ring_start;
     ring->start(queue);
 }
 
+/*@ requires \valid_read(queue);
+    assigns \nothing;
+    ensures \result <==> queue->ready && queue->breach == \null; */
 static bool working(const struct virtqueue *queue)
 {
     return queue->ready && queue->breach == NULL;
@@ -48,7 +52,11 @@ bool virtqueue_take(struct virtqueue *queue, struct virtqueue_chain *chain)
     chain->count = 0;
     chain->readable_length = 0;
     chain->writable_length = 0;
-    if (!queue->ring->take(queue, chain)) {
+    bool taken;
+
+    //@ calls ring_take;
+    taken = queue->ring->take(queue, chain);
+    if (!taken) {
         return false;
     }
     queue->next_available += chain->slots;
@@ -65,6 +73,7 @@ void virtqueue_complete(struct virtqueue *queue, const struct virtqueue_chain *c
         virtqueue_break(queue, "buffer completed out of order by the device");
         return;
     }
+    //@ calls ring_complete;
     queue->ring->complete(queue, chain, length);
     queue->next_used += chain->slots;
 }
@@ -80,6 +89,7 @@ bool virtqueue_must_notify(struct virtqueue *queue)
     }
     /* The driver may have asked for a notification and then looked before we completed. */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    //@ calls ring_must_notify;
     return queue->ring->must_notify(queue, completed);
 }
 
@@ -152,17 +162,22 @@ const char *virtqueue_map_areas(struct virtqueue *queue, const struct virtqueue_
     return NULL;
 }
 
-const char *virtqueue_map_table(const struct virtqueue *queue, uint64_t gpa, uint32_t length,
-                                const uint8_t **table)
+struct virtqueue_table virtqueue_map_table(const struct virtqueue *queue, uint64_t gpa,
+                                           uint32_t length)
 {
+    struct virtqueue_table table = {.hva = NULL, .breach = NULL};
+
     if ((queue->features & VIRTIO_FEATURE_INDIRECT_DESC) == 0) {
-        return "indirect descriptor without the feature";
+        table.breach = "indirect descriptor without the feature";
+    } else if (length == 0 || length % DESCRIPTOR_SIZE != 0) {
+        table.breach = "indirect table of a length that is no multiple of 16";
+    } else {
+        table.hva = guest_memory_range(queue->memory, gpa, length);
+        if (table.hva == NULL) {
+            table.breach = "indirect table outside guest memory";
+        }
     }
-    if (length == 0 || length % DESCRIPTOR_SIZE != 0) {
-        return "indirect table of a length that is no multiple of 16";
-    }
-    *table = guest_memory_range(queue->memory, gpa, length);
-    return *table == NULL ? "indirect table outside guest memory" : NULL;
+    return table;
 }
 
 const char *virtqueue_chain_add(const struct virtqueue *queue, struct virtqueue_chain *chain,

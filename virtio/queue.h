@@ -142,6 +142,11 @@ void virtqueue_reset(struct virtqueue *queue);
  * Puts a configured queue to work under `ring` with the negotiated `features`. A bad configuration
  * breaks the queue. Touches nothing but the ring's own areas.
  */
+/*@ requires queue_made(queue) && \valid_read(ring) && \separated(queue, ring);
+    assigns *queue, guest_stored,
+            queue->memory->regions[0].hva[0 .. queue->memory->regions[0].size - 1],
+            queue->memory->regions[1].hva[0 .. queue->memory->regions[1].size - 1];
+    ensures queue_sound(queue); */
 void virtqueue_start(struct virtqueue *queue, const struct virtqueue_ring *ring, uint64_t features);
 
 /*
@@ -149,6 +154,14 @@ void virtqueue_start(struct virtqueue *queue, const struct virtqueue_ring *ring,
  * driver has then been asked to kick for the next one) or if the queue is not ready or broken; what
  * `chain` holds is then of no use. The work is bounded by the queue's size.
  */
+/*@ requires queue_sound(queue) && chain_apart(queue, chain);
+    requires queue->ready ==> \valid_read(queue->ring);
+    assigns *chain, queue->breach, queue->next_available, guest_loads, guest_stored,
+            queue->device_ring[0 .. device_area_size(queue) - 1];
+    ensures sound: queue_sound(queue);
+    ensures taken: \result ==> chain_sound(queue, chain) && 1 <= chain->count &&
+      1 <= chain->slots <= queue->size;
+    ensures loads: guest_loads <= \old(guest_loads) + 4 * VIRTQUEUE_SIZE_MAX + 5; */
 bool virtqueue_take(struct virtqueue *queue, struct virtqueue_chain *chain);
 
 /*
@@ -156,6 +169,15 @@ bool virtqueue_take(struct virtqueue *queue, struct virtqueue_chain *chain);
  * wrote (virtio 1.3, 2.7.8); at most the chain's writable_length. Buffers may complete in any
  * order, unless VIRTIO_F_IN_ORDER was negotiated: then only in the order in which they were taken.
  */
+/*@ requires queue_sound(queue) && chain_apart(queue, chain);
+    requires queue->ready ==> \valid_read(queue->ring);
+    requires queue->next_used + chain->slots <= UINT64_MAX && 1 <= chain->slots;
+    assigns queue->breach, queue->next_used, guest_stored,
+            queue->descriptors[0 .. 16 * queue->size - 1],
+            queue->device_ring[0 .. device_area_size(queue) - 1];
+    ensures sound: queue_sound(queue);
+    ensures monotone: queue->next_used == \old(queue->next_used) + chain->slots ||
+      queue->next_used == \old(queue->next_used); */
 void virtqueue_complete(struct virtqueue *queue, const struct virtqueue_chain *chain,
                         uint32_t length);
 
@@ -163,9 +185,15 @@ void virtqueue_complete(struct virtqueue *queue, const struct virtqueue_chain *c
  * Whether the driver wants a notification for what was completed since the last call. Each call
  * answers for those completions once and for all.
  */
+/*@ requires queue_sound(queue) && (queue->ready ==> \valid_read(queue->ring));
+    assigns queue->notified_used, guest_loads;
+    ensures queue_sound(queue) && queue->notified_used == queue->next_used;
+    ensures guest_loads <= \old(guest_loads) + 1; */
 bool virtqueue_must_notify(struct virtqueue *queue);
 
 /* Whether buffers were taken that are not completed. */
+/*@ requires queue_sound(queue);
+    assigns \nothing; */
 bool virtqueue_in_flight(const struct virtqueue *queue);
 
 /*
@@ -219,26 +247,34 @@ struct virtqueue_area {
         areas[j].gpa + areas[j].size <= areas[i].gpa); */
 const char *virtqueue_map_areas(struct virtqueue *queue, const struct virtqueue_area areas[3]);
 
-/* Finds an indirect table of 16-byte descriptors, after a check of its address and length. */
-/*@ requires queue_made(queue) && \valid(table) && \separated(table, queue, queue->memory);
-    assigns *table;
-    ensures \result == \null ==>
-      0 < length && length % 16 == 0 && guest_ram(queue->memory, gpa, length, *table) &&
-      \valid(*table + (0 .. length - 1)); */
-const char *virtqueue_map_table(const struct virtqueue *queue, uint64_t gpa, uint32_t length,
-                                const uint8_t **table);
+/* An indirect table of 16-byte descriptors, or the rule that was broken. */
+struct virtqueue_table {
+    const uint8_t *hva;
+    const char *breach;
+};
+
+/* Finds such a table, after a check of its address and length. */
+/*@ requires queue_made(queue);
+    assigns \nothing;
+    ensures \result.breach == \null ==>
+      0 < length && length % 16 == 0 && guest_ram(queue->memory, gpa, length, \result.hva) &&
+      \valid(\result.hva + (0 .. length - 1)); */
+struct virtqueue_table virtqueue_map_table(const struct virtqueue *queue, uint64_t gpa,
+                                           uint32_t length);
 
 /* Adds an element to a chain, of which there are at most as many as the queue has entries. */
 /*@ requires queue_made(queue) && 0 < queue->size <= queue->size_max;
     requires chain_apart(queue, chain) && chain_sound(queue, chain);
-    assigns chain->segments[chain->count], chain->count, chain->readable, chain->readable_length,
+    assigns chain->segments[0 .. 63], chain->count, chain->readable, chain->readable_length,
             chain->writable_length;
     ensures sound: chain_sound(queue, chain);
     ensures added: \result == \null ==>
       chain->count == \old(chain->count) + 1 &&
       guest_ram(queue->memory, gpa, length, chain->segments[chain->count - 1].hva) &&
       chain->segments[chain->count - 1].length == length;
-    ensures refused: \result != \null ==> *chain == \old(*chain); */
+    ensures refused: \result != \null ==> *chain == \old(*chain);
+    ensures made: queue_made(queue);
+    ensures mapped: \old(queue_mapped(queue)) ==> queue_mapped(queue); */
 const char *virtqueue_chain_add(const struct virtqueue *queue, struct virtqueue_chain *chain,
                                 uint64_t gpa, uint32_t length, bool writable);
 

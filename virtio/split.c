@@ -120,40 +120,22 @@ static bool rearm(struct virtqueue *queue)
     return waiting(queue) > 0;
 }
 
-/* The table a walk is in: the queue's own or, below one descriptor of it, an indirect one. */
-struct table {
-    const uint8_t *hva;
-    uint32_t entries;
-    bool indirect;
-};
-
-/*@ predicate table_sound(struct table *t) =
-      \valid_read(t->hva + (0 .. 16 * t->entries - 1)); */
-
-/*@ requires queue_made(queue) && \valid(table) && \valid_read(descriptor);
-    requires \separated(table, descriptor, queue, queue->memory);
-    assigns *table;
-    ensures \result == \null ==> table_sound(table) && !\old(table->indirect) && table->indirect;
-    ensures \result != \null ==> *table == \old(*table); */
 /* virtio 1.3, 2.7.5.3. The write flag of the descriptor that points to a table means nothing. */
-static const char *enter_indirect(const struct virtqueue *queue, struct table *table,
-                                  const struct descriptor *descriptor)
+/*@ requires queue_made(queue);
+    assigns \nothing;
+    ensures \result.breach == \null ==>
+      !nested && \valid_read(\result.hva + (0 .. descriptor.length - 1)); */
+static struct virtqueue_table indirect_table(const struct virtqueue *queue,
+                                             struct descriptor descriptor, bool nested)
 {
-    const uint8_t *hva;
-    const char *breach = virtqueue_map_table(queue, descriptor->gpa, descriptor->length, &hva);
+    struct virtqueue_table table = virtqueue_map_table(queue, descriptor.gpa, descriptor.length);
 
-    if (breach != NULL) {
-        return breach;
+    if (table.breach == NULL && nested) {
+        table.breach = "indirect descriptor inside an indirect table";
+    } else if (table.breach == NULL && (descriptor.flags & DESCRIPTOR_NEXT) != 0) {
+        table.breach = "indirect descriptor with a next one";
     }
-    if (table->indirect) {
-        return "indirect descriptor inside an indirect table";
-    }
-    if ((descriptor->flags & DESCRIPTOR_NEXT) != 0) {
-        return "indirect descriptor with a next one";
-    }
-    *table = (struct table){
-        .hva = hva, .entries = (uint32_t)(descriptor->length / DESCRIPTOR_SIZE), .indirect = true};
-    return NULL;
+    return table;
 }
 
 /*@ requires \valid_read(source + (0 .. 15));
@@ -172,49 +154,56 @@ static struct descriptor read_descriptor(const uint8_t *source)
 
 /*@ requires queue_at_work(queue) && chain_apart(queue, chain) && chain_sound(queue, chain);
     requires chain->count == 0;
-    assigns *chain, guest_loads;
-    ensures chain_sound(queue, chain);
-    ensures \result == \null ==> chain->count >= 1 &&
+    assigns chain->id, chain->segments[0 .. 63], chain->count, chain->readable,
+            chain->readable_length, chain->writable_length, guest_loads;
+    ensures sound: chain_sound(queue, chain);
+    ensures made: queue_made(queue);
+    ensures mapped: queue_mapped(queue);
+    ensures some: \result == \null ==> chain->count >= 1;
+    ensures once: \result == \null ==>
       \old(guest_loads) + chain->count <= guest_loads <= \old(guest_loads) + chain->count + 1;
-    ensures guest_loads <= \old(guest_loads) + queue->size + 2; */
+    ensures loads: guest_loads <= \old(guest_loads) + queue->size + 2; */
 /*
  * Follows a chain from its head. Each turn adds a segment, of which there are at most as many as
  * the queue has entries, or enters the one indirect table: so a loop ends as too long a chain.
  */
 static const char *walk(const struct virtqueue *queue, uint16_t head, struct virtqueue_chain *chain)
 {
-    struct table table = {.hva = queue->descriptors, .entries = queue->size};
-    struct descriptor descriptor;
-    const char *breach;
+    struct virtqueue_table table = {.hva = queue->descriptors, .breach = NULL};
+    uint32_t entries = queue->size;
     uint16_t index = head;
+    bool indirect = false;
+    bool last = false;
 
     chain->id = head;
-    /*@ loop invariant queue: queue_at_work(queue);
-        loop invariant table: table_sound(&table);
-        loop invariant chain: chain_sound(queue, chain);
+    /*@ loop invariant made: queue_made(queue);
+        loop invariant mapped: queue_mapped(queue);
+        loop invariant table: \valid_read(table.hva + (0 .. 16 * entries - 1));
+        loop invariant chain: chain_sound(queue, chain) && !last;
         loop invariant loads: guest_loads ==
-          \at(guest_loads, LoopEntry) + chain->count + (table.indirect ? 1 : 0);
-        loop assigns index, descriptor, breach, table, guest_loads, chain->segments[0 .. 63],
+          \at(guest_loads, LoopEntry) + chain->count + (indirect ? 1 : 0);
+        loop assigns index, indirect, last, entries, table, guest_loads, chain->segments[0 .. 63],
                      chain->count, chain->readable, chain->readable_length, chain->writable_length;
-        loop variant queue->size - chain->count + (table.indirect ? 0 : 1); */
+        loop variant queue->size - chain->count + (indirect ? 0 : 1); */
     for (;;) {
-        if (index >= table.entries) {
+        if (index >= entries) {
             return "descriptor index beyond its table";
         }
-        descriptor = read_descriptor(table.hva + DESCRIPTOR_SIZE * index);
+        struct descriptor descriptor = read_descriptor(table.hva + DESCRIPTOR_SIZE * index);
+
         if ((descriptor.flags & DESCRIPTOR_INDIRECT) != 0) {
-            breach = enter_indirect(queue, &table, &descriptor);
+            table = indirect_table(queue, descriptor, indirect);
+            entries = (uint32_t)(descriptor.length / DESCRIPTOR_SIZE);
+            indirect = true;
             index = 0;
         } else {
-            breach = virtqueue_chain_add(queue, chain, descriptor.gpa, descriptor.length,
-                                         (descriptor.flags & DESCRIPTOR_WRITE) != 0);
+            table.breach = virtqueue_chain_add(queue, chain, descriptor.gpa, descriptor.length,
+                                               (descriptor.flags & DESCRIPTOR_WRITE) != 0);
             index = descriptor.next;
+            last = (descriptor.flags & DESCRIPTOR_NEXT) == 0;
         }
-        if (breach != NULL) {
-            return breach;
-        }
-        if ((descriptor.flags & (DESCRIPTOR_INDIRECT | DESCRIPTOR_NEXT)) == 0) {
-            return NULL;
+        if (table.breach != NULL || last) {
+            return table.breach;
         }
     }
 }
