@@ -29,9 +29,13 @@ void virtqueue_start(struct virtqueue *queue, const struct virtqueue_ring *ring,
     queue->next_used = 0;
     queue->notified_used = 0;
     queue->breach = NULL;
+    //@ calls ring_start;
     ring->start(queue);
 }
 
+/*@ requires \valid_read(queue);
+    assigns \nothing;
+    ensures \result <==> queue->ready && queue->breach == \null; */
 static bool working(const struct virtqueue *queue)
 {
     return queue->ready && queue->breach == NULL;
@@ -48,7 +52,11 @@ bool virtqueue_take(struct virtqueue *queue, struct virtqueue_chain *chain)
     chain->count = 0;
     chain->readable_length = 0;
     chain->writable_length = 0;
-    if (!queue->ring->take(queue, chain)) {
+    bool taken;
+
+    //@ calls ring_take;
+    taken = queue->ring->take(queue, chain);
+    if (!taken) {
         return false;
     }
     queue->next_available += chain->slots;
@@ -65,6 +73,7 @@ void virtqueue_complete(struct virtqueue *queue, const struct virtqueue_chain *c
         virtqueue_break(queue, "buffer completed out of order by the device");
         return;
     }
+    //@ calls ring_complete;
     queue->ring->complete(queue, chain, length);
     queue->next_used += chain->slots;
 }
@@ -80,6 +89,7 @@ bool virtqueue_must_notify(struct virtqueue *queue)
     }
     /* The driver may have asked for a notification and then looked before we completed. */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    //@ calls ring_must_notify;
     return queue->ring->must_notify(queue, completed);
 }
 
@@ -95,31 +105,50 @@ void virtqueue_break(struct virtqueue *queue, const char *breach)
     }
 }
 
-void *virtqueue_writable(const struct virtqueue *queue, const struct virtqueue_chain *chain,
-                         uint64_t offset, uint32_t *length)
+uint8_t *virtqueue_writable(const struct virtqueue_chain *chain, uint64_t offset, uint32_t *length)
 {
+    /*@ loop invariant chain->readable <= i <= chain->count;
+        loop assigns i, offset;
+        loop variant chain->count - i; */
     for (unsigned i = chain->readable; i < chain->count; i++) {
         const struct virtqueue_segment *segment = &chain->segments[i];
 
         if (offset < segment->length) {
             *length = segment->length - (uint32_t)offset;
-            return guest_memory_range(queue->memory, segment->gpa + offset, *length);
+            return segment->hva + offset;
         }
         offset -= segment->length;
     }
     return NULL;
 }
 
-const char *virtqueue_check_areas(const struct virtqueue *queue,
-                                  const struct virtqueue_area areas[3])
+const char *virtqueue_map_areas(struct virtqueue *queue, const struct virtqueue_area areas[3])
 {
+    uint8_t *hva[3];
+
+    /*@ loop invariant 0 <= i <= 3;
+        loop invariant \forall integer k; 0 <= k < i ==>
+          guest_ram(queue->memory, areas[k].gpa, areas[k].size, hva[k]) &&
+          \valid(hva[k] + (0 .. areas[k].size - 1)) && areas[k].gpa % areas[k].alignment == 0;
+        loop invariant \forall integer k, l; 0 <= l < k < i ==>
+          areas[k].gpa + areas[k].size <= areas[l].gpa ||
+          areas[l].gpa + areas[l].size <= areas[k].gpa;
+        loop assigns i, hva[0 .. 2];
+        loop variant 3 - i; */
     for (unsigned i = 0; i < 3; i++) {
         if (areas[i].gpa % areas[i].alignment != 0) {
             return "misaligned ring address";
         }
-        if (guest_memory_range(queue->memory, areas[i].gpa, areas[i].size) == NULL) {
+        hva[i] = guest_memory_range(queue->memory, areas[i].gpa, areas[i].size);
+        if (hva[i] == NULL) {
             return "ring outside guest memory";
         }
+        /*@ loop invariant 0 <= j <= i;
+            loop invariant \forall integer l; 0 <= l < j ==>
+              areas[i].gpa + areas[i].size <= areas[l].gpa ||
+              areas[l].gpa + areas[l].size <= areas[i].gpa;
+            loop assigns j;
+            loop variant i - j; */
         for (unsigned j = 0; j < i; j++) {
             if (areas[i].gpa < areas[j].gpa + areas[j].size &&
                 areas[j].gpa < areas[i].gpa + areas[i].size) {
@@ -127,21 +156,28 @@ const char *virtqueue_check_areas(const struct virtqueue *queue,
             }
         }
     }
+    queue->descriptors = hva[0];
+    queue->driver_ring = hva[1];
+    queue->device_ring = hva[2];
     return NULL;
 }
 
-const char *virtqueue_check_table(const struct virtqueue *queue, uint64_t gpa, uint32_t length)
+struct virtqueue_table virtqueue_map_table(const struct virtqueue *queue, uint64_t gpa,
+                                           uint32_t length)
 {
+    struct virtqueue_table table = {.hva = NULL, .breach = NULL};
+
     if ((queue->features & VIRTIO_FEATURE_INDIRECT_DESC) == 0) {
-        return "indirect descriptor without the feature";
+        table.breach = "indirect descriptor without the feature";
+    } else if (length == 0 || length % DESCRIPTOR_SIZE != 0) {
+        table.breach = "indirect table of a length that is no multiple of 16";
+    } else {
+        table.hva = guest_memory_range(queue->memory, gpa, length);
+        if (table.hva == NULL) {
+            table.breach = "indirect table outside guest memory";
+        }
     }
-    if (length == 0 || length % DESCRIPTOR_SIZE != 0) {
-        return "indirect table of a length that is no multiple of 16";
-    }
-    if (guest_memory_range(queue->memory, gpa, length) == NULL) {
-        return "indirect table outside guest memory";
-    }
-    return NULL;
+    return table;
 }
 
 const char *virtqueue_chain_add(const struct virtqueue *queue, struct virtqueue_chain *chain,
@@ -153,7 +189,9 @@ const char *virtqueue_chain_add(const struct virtqueue *queue, struct virtqueue_
     if (length == 0) {
         return "descriptor of length 0";
     }
-    if (guest_memory_range(queue->memory, gpa, length) == NULL) {
+    uint8_t *hva = guest_memory_range(queue->memory, gpa, length);
+
+    if (hva == NULL) {
         return "buffer outside guest memory";
     }
     if (!writable && chain->count > chain->readable) {
@@ -162,7 +200,7 @@ const char *virtqueue_chain_add(const struct virtqueue *queue, struct virtqueue_
     if (chain->readable_length + chain->writable_length + length > CHAIN_LENGTH_MAX) {
         return "chain of more than 2^32 bytes";
     }
-    chain->segments[chain->count] = (struct virtqueue_segment){.gpa = gpa, .length = length};
+    chain->segments[chain->count] = (struct virtqueue_segment){.hva = hva, .length = length};
     chain->count++;
     if (writable) {
         chain->writable_length += length;

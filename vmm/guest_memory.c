@@ -1,22 +1,30 @@
 /* Guest memory: every access is checked here for start, length, overflow and straddling. */
 #include "vmm/guest_memory.h"
 
-#include <string.h>
-
+/*@ requires \valid_read(region) && region_sound(region) && gpa + size <= UINT64_MAX;
+    assigns \nothing;
+    ensures \result <==> gpa < region->gpa + region->size && region->gpa < gpa + size;
+*/
 static bool overlaps(const struct guest_memory_region *region, uint64_t gpa, uint64_t size)
 {
     return gpa < region->gpa + region->size && region->gpa < gpa + size;
 }
 
-bool guest_memory_add(struct guest_memory *memory, uint64_t gpa, uint64_t size, void *hva)
+bool guest_memory_add(struct guest_memory *memory, uint64_t gpa, uint64_t size, uint8_t *hva)
 {
-    if (memory->count == GUEST_MEMORY_REGIONS || size == 0 || gpa + size < gpa) {
+    if (memory->count == GUEST_MEMORY_REGIONS || size == 0 || size > UINT64_MAX - gpa) {
         return false;
     }
     /* An aligned field stays aligned for the hypervisor, or its accesses could tear. */
     if ((gpa ^ (uintptr_t)hva) % sizeof(uint64_t) != 0) {
         return false;
     }
+    /*@ loop invariant 0 <= i <= memory->count;
+        loop invariant \forall integer j; 0 <= j < i ==>
+          memory->regions[j].gpa + memory->regions[j].size <= gpa ||
+          gpa + size <= memory->regions[j].gpa;
+        loop assigns i;
+        loop variant memory->count - i; */
     for (unsigned i = 0; i < memory->count; i++) {
         if (overlaps(&memory->regions[i], gpa, size)) {
             return false;
@@ -32,14 +40,22 @@ uint64_t guest_memory_size(const struct guest_memory *memory)
 {
     uint64_t size = 0;
 
+    /*@ loop invariant 0 <= i <= memory->count;
+        loop assigns i, size;
+        loop variant memory->count - i; */
     for (unsigned i = 0; i < memory->count; i++) {
         size += memory->regions[i].size;
     }
     return size;
 }
 
-void *guest_memory_range(const struct guest_memory *memory, uint64_t gpa, uint64_t length)
+uint8_t *guest_memory_range(const struct guest_memory *memory, uint64_t gpa, uint64_t length)
 {
+    /*@ loop invariant 0 <= i <= memory->count;
+        loop invariant \forall integer j; 0 <= j < i ==>
+          !region_holds(&memory->regions[j], gpa, length);
+        loop assigns i;
+        loop variant memory->count - i; */
     for (unsigned i = 0; i < memory->count; i++) {
         const struct guest_memory_region *region = &memory->regions[i];
 
@@ -53,9 +69,10 @@ void *guest_memory_range(const struct guest_memory *memory, uint64_t gpa, uint64
     return NULL;
 }
 
-bool guest_memory_read(const struct guest_memory *memory, uint64_t gpa, void *buffer, size_t length)
+bool guest_memory_read(const struct guest_memory *memory, uint64_t gpa, uint8_t *buffer,
+                       size_t length)
 {
-    const void *source = guest_memory_range(memory, gpa, length);
+    const uint8_t *source = guest_memory_range(memory, gpa, length);
 
     if (source == NULL) {
         return false;
@@ -64,10 +81,10 @@ bool guest_memory_read(const struct guest_memory *memory, uint64_t gpa, void *bu
     return true;
 }
 
-bool guest_memory_write(const struct guest_memory *memory, uint64_t gpa, const void *buffer,
+bool guest_memory_write(const struct guest_memory *memory, uint64_t gpa, const uint8_t *buffer,
                         size_t length)
 {
-    void *target = guest_memory_range(memory, gpa, length);
+    uint8_t *target = guest_memory_range(memory, gpa, length);
 
     if (target == NULL) {
         return false;
@@ -77,63 +94,34 @@ bool guest_memory_write(const struct guest_memory *memory, uint64_t gpa, const v
 }
 
 /* The address of one aligned field; NULL if it is misaligned or outside RAM. */
-static void *field(const struct guest_memory *memory, uint64_t gpa, size_t size)
+/*@ requires \valid_read(memory) && guest_memory_sound(memory) && 0 < size <= 8;
+    assigns \nothing;
+    ensures \result != \null ==> \valid(\result + (0 .. size - 1)) && gpa % size == 0;
+*/
+static uint8_t *field(const struct guest_memory *memory, uint64_t gpa, size_t size)
 {
     return gpa % size == 0 ? guest_memory_range(memory, gpa, size) : NULL;
 }
 
-bool guest_memory_load16(const struct guest_memory *memory, uint64_t gpa, uint16_t *value)
-{
-    const uint16_t *source = field(memory, gpa, sizeof(*value));
-
-    if (source == NULL) {
-        return false;
-    }
-    *value = __atomic_load_n(source, __ATOMIC_ACQUIRE);
-    return true;
-}
-
 bool guest_memory_load32(const struct guest_memory *memory, uint64_t gpa, uint32_t *value)
 {
-    const uint32_t *source = field(memory, gpa, sizeof(*value));
+    const uint8_t *source = field(memory, gpa, sizeof(*value));
 
     if (source == NULL) {
         return false;
     }
-    *value = __atomic_load_n(source, __ATOMIC_ACQUIRE);
+    *value = guest_load32(source);
     return true;
 }
 
 bool guest_memory_load64(const struct guest_memory *memory, uint64_t gpa, uint64_t *value)
 {
-    const uint64_t *source = field(memory, gpa, sizeof(*value));
+    const uint8_t *source = field(memory, gpa, sizeof(*value));
 
     if (source == NULL) {
         return false;
     }
-    *value = __atomic_load_n(source, __ATOMIC_ACQUIRE);
-    return true;
-}
-
-bool guest_memory_store16(const struct guest_memory *memory, uint64_t gpa, uint16_t value)
-{
-    uint16_t *target = field(memory, gpa, sizeof(value));
-
-    if (target == NULL) {
-        return false;
-    }
-    __atomic_store_n(target, value, __ATOMIC_RELEASE);
-    return true;
-}
-
-bool guest_memory_store32(const struct guest_memory *memory, uint64_t gpa, uint32_t value)
-{
-    uint32_t *target = field(memory, gpa, sizeof(value));
-
-    if (target == NULL) {
-        return false;
-    }
-    __atomic_store_n(target, value, __ATOMIC_RELEASE);
+    *value = guest_load64(source);
     return true;
 }
 
@@ -141,6 +129,10 @@ uint64_t guest_memory_wipe(const struct guest_memory *memory, uint64_t from, uin
 {
     uint64_t wiped = 0;
 
+    /*@ loop invariant 0 <= i <= memory->count;
+        loop assigns i, wiped, from, memory->regions[0].hva[0 .. memory->regions[0].size - 1],
+                     memory->regions[1].hva[0 .. memory->regions[1].size - 1];
+        loop variant memory->count - i; */
     for (unsigned i = 0; i < memory->count && wiped < length; i++) {
         const struct guest_memory_region *region = &memory->regions[i];
 

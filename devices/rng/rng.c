@@ -47,7 +47,7 @@ static uint32_t fill(struct rng *rng, uint32_t wanted, struct budget *budget)
 
     while (filled < wanted) {
         uint32_t room = 0;
-        void *buffer = virtqueue_writable(&rng->queue, &rng->chain, filled, &room);
+        void *buffer = virtqueue_writable(&rng->chain, filled, &room);
 
         if (buffer == NULL) {
             break;

@@ -90,7 +90,7 @@ static void test_one_buffer(void **state)
     assert_int_equal(ring->chain.readable, 0);
     assert_true(ring->chain.readable_length == 0);
     assert_true(ring->chain.writable_length == 64);
-    assert_true(ring->chain.segments[0].gpa == BUFFER_AREA);
+    assert_ptr_equal(ring->chain.segments[0].hva, ram(&ring->driver, BUFFER_AREA));
     assert_int_equal(ring->chain.segments[0].length, 64);
     assert_false(take(ring));
     assert_false(get_used(&ring->driver, &id, &length));
@@ -121,17 +121,17 @@ static void test_scattered_chain(void **state)
     assert_true(ring->chain.readable_length == 48);
     assert_true(ring->chain.writable_length == 101);
 
-    assert_ptr_equal(virtqueue_writable(&ring->queue, &ring->chain, 0, &length),
+    assert_ptr_equal(virtqueue_writable(&ring->chain, 0, &length),
                      ring->driver.high + HIGH_SIZE - 1);
     assert_int_equal(length, 1);
-    assert_ptr_equal(virtqueue_writable(&ring->queue, &ring->chain, 1, &length),
+    assert_ptr_equal(virtqueue_writable(&ring->chain, 1, &length),
                      ram(&ring->driver, BUFFER_AREA + 64));
     assert_int_equal(length, 100);
-    assert_ptr_equal(virtqueue_writable(&ring->queue, &ring->chain, 100, &length),
+    assert_ptr_equal(virtqueue_writable(&ring->chain, 100, &length),
                      ram(&ring->driver, BUFFER_AREA + 163));
     assert_int_equal(length, 1);
-    assert_null(virtqueue_writable(&ring->queue, &ring->chain, 101, &length));
-    assert_null(virtqueue_writable(&ring->queue, &ring->chain, UINT64_MAX, &length));
+    assert_null(virtqueue_writable(&ring->chain, 101, &length));
+    assert_null(virtqueue_writable(&ring->chain, UINT64_MAX, &length));
 }
 
 /* The whole of a chain as long as the queue, and idx far past 2^16 in steps of the queue's size. */
@@ -233,9 +233,9 @@ static void test_indirect(void **state)
     assert_int_equal(ring->chain.id, 3);
     assert_int_equal(ring->chain.readable, 2);
     assert_int_equal(ring->chain.count, 4);
-    assert_true(ring->chain.segments[1].gpa == BUFFER_AREA + 8);
-    assert_true(ring->chain.segments[2].gpa == BUFFER_AREA + 16);
-    assert_true(ring->chain.segments[3].gpa == BUFFER_AREA + 32);
+    assert_ptr_equal(ring->chain.segments[1].hva, ram(&ring->driver, BUFFER_AREA + 8));
+    assert_ptr_equal(ring->chain.segments[2].hva, ram(&ring->driver, BUFFER_AREA + 16));
+    assert_ptr_equal(ring->chain.segments[3].hva, ram(&ring->driver, BUFFER_AREA + 32));
     assert_true(ring->chain.readable_length == 12);
     assert_true(ring->chain.writable_length == 11);
 
@@ -429,7 +429,7 @@ static void test_used_idx_moves_last(void **state)
     idx_came_last = false;
     assert_int_equal(sigaction(SIGSEGV, &action, &before), 0);
     assert_int_equal(mprotect(ram(&ring->driver, USED_AREA), 0x1000, PROT_READ), 0);
-    memset(virtqueue_writable(&ring->queue, &ring->chain, 0, &room), 0x77, 16);
+    memset(virtqueue_writable(&ring->chain, 0, &room), 0x77, 16);
     complete(ring, 16);
     assert_int_equal(sigaction(SIGSEGV, &before, NULL), 0);
     assert_true(idx_came_last);

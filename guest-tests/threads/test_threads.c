@@ -219,7 +219,7 @@ static struct vm_exit port(struct vcpu *vcpu, uint16_t number, bool write, uint8
 
 static void store16(struct vcpu *vcpu, uint64_t gpa, uint16_t value)
 {
-    assert_true(guest_memory_store16(&vcpu->vm->memory, gpa, value));
+    assert_true(guest_memory_write(&vcpu->vm->memory, gpa, &value, sizeof(value)));
 }
 
 /* Offers the next buffer: descriptor and index; the kick follows. */

@@ -45,7 +45,7 @@ static bool write_wall_clock(const struct guest_memory *memory, const struct wal
 {
     struct wall_clock_data data = {.version = 2, .seconds = (uint32_t)clock->unix_seconds};
 
-    return guest_memory_write(memory, gpa, &data, sizeof(data));
+    return guest_memory_write(memory, gpa, (const uint8_t *)&data, sizeof(data));
 }
 
 static bool write_system_time(const struct guest_memory *memory, const struct wall_clock *clock,
@@ -63,7 +63,7 @@ static bool write_system_time(const struct guest_memory *memory, const struct wa
         .flags = FLAG_TSC_STABLE,
     };
 
-    return guest_memory_write(memory, gpa, &data, sizeof(data));
+    return guest_memory_write(memory, gpa, (const uint8_t *)&data, sizeof(data));
 }
 
 bool pvclock_read_msr(const struct pvclock *pvclock, uint32_t index, uint64_t *value)
