@@ -25,10 +25,10 @@ bool trace_read(const struct trace *trace, uint64_t number, struct trace_entry *
 
 void trace_print(const struct trace *trace)
 {
-    uint64_t first = trace->count > TRACE_LENGTH ? trace->count - TRACE_LENGTH : 0;
+    uint64_t count = __atomic_load_n(&trace->count, __ATOMIC_RELAXED);
 
-    log_line("last exits (%lu in all):", trace->count);
-    for (uint64_t i = first; i < trace->count; i++) {
+    log_line("last exits (%lu in all):", count);
+    for (uint64_t i = count > TRACE_LENGTH ? count - TRACE_LENGTH : 0; i < count; i++) {
         const struct trace_entry *entry = &trace->entries[i % TRACE_LENGTH];
         char text[EXIT_TEXT_SIZE];
 

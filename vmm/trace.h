@@ -26,7 +26,10 @@ struct trace {
 
 void trace_record(struct trace *trace, const struct trace_entry *entry);
 
-/* Logs the last recorded exits, oldest first. On the CPU that runs the vCPU. */
+/*
+ * Logs the last recorded exits, oldest first. On another CPU than the one that runs the vCPU, later
+ * exits may show in the oldest ones' places, or one that is being recorded half.
+ */
 void trace_print(const struct trace *trace);
 
 /*

@@ -81,29 +81,32 @@ def start_launch(image, *options, **streams):
     return subprocess.Popen([ROOT / "tools/launch", *options, image], **streams)
 
 
-def talk(process, reply):
-    """Reads the console to its end; answers reply[0] with reply[1] when it appears."""
+def talk(process, replies):
+    """Reads the console to its end; answers each (texts..., keys) when all its texts have appeared
+    since the last answer."""
     console = b""
+    answered = 0
+    replies = list(replies)
     while data := os.read(process.stdout.fileno(), 65536):
         console += data
-        if reply and reply[0].encode() in console:
-            process.stdin.write(reply[1].encode())
+        while replies and all(text.encode() in console[answered:] for text in replies[0][:-1]):
+            answered = len(console)
+            process.stdin.write(replies.pop(0)[-1].encode())
             process.stdin.flush()
-            reply = None
     return console
 
 
-def run_launch(image, *options, record=None, reply=None):
+def run_launch(image, *options, record=None, replies=()):
     """Runs an image to its end and returns its Outcome."""
     record = record or image.with_suffix("")
     debug = record.with_suffix(".debug")
     begin = time.monotonic()
-    if reply:
+    if replies:
         options += ("--input",)
     with open(record.with_suffix(".stderr"), "w+b") as errors:
         with start_launch(image, "--debug-log", debug, *options, stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, stderr=errors) as process:
-            console = talk(process, reply)
+            console = talk(process, replies)
         errors.seek(0)
         error_text = errors.read()
     record.with_suffix(".console").write_bytes(console)
@@ -128,10 +131,10 @@ def run_scenario(name, accel, build):
             options += ["--cpu", scenario.cpu[accel]]
         options += scenario.launch
         if scenario.egd is None:
-            return run_launch(image, *options, record=record, reply=scenario.reply)
+            return run_launch(image, *options, record=record, replies=scenario.replies)
         with EgdServer(scenario.egd) as server:
             options += ["--com2", server.address]
-            return run_launch(image, *options, record=record, reply=scenario.reply)
+            return run_launch(image, *options, record=record, replies=scenario.replies)
     finally:
         image.unlink(missing_ok=True)
 

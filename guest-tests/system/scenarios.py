@@ -51,12 +51,42 @@ class Scenario:
     cpu: dict = dataclasses.field(default_factory=dict)  # emulator: CPU model
     memory: int = 512  # MiB of the machine
     cpus: int = 1
+    replies: tuple = ()  # each (texts that the console shows..., what is then typed)
     egd: str = None  # what a daemon at the second serial port does, see egd.py
     launch: tuple = ()  # more options of tools/launch
-    reply: tuple = None  # (what the console shows, what is then typed)
 
     def text(self):
         return self.configuration() if callable(self.configuration) else self.configuration
+
+
+# Two guests that say back what they hear. Ctrl-A is \x01.
+BOTH_TALK = ("[a] seedvisor-guest: talk to me", "[b] seedvisor-guest: talk to me")
+CONSOLE_TALK = (
+    (*BOTH_TALK, "to the first\r"),
+    ("[a] seedvisor-guest: heard: to the first", "\x011to the second\r"),
+    ("[b] seedvisor-guest: heard: to the second", "\x01v"),
+    ('console of guest 1, "b"', "\x01l"),
+    ("* 1 b ", "\x01s"),
+    ("virtio: kicks", "\x01t"),
+    ("last exits", "\x01e"),
+    ("pool low-water", "\x010"),
+    ('console of guest 0, "a"', "keys\r"),
+    # An arrow, Ctrl-C, Ctrl-A, Ctrl-D, Ctrl-Z.
+    ("press 8 keys", "\x1b[A\x03\x01\x01\x04\x1a!"),
+    ("04 1a 21", "end\r\x01nend\r"),
+)
+# The second one is paused, goes on, is restarted, stopped and started.
+LIVES = (
+    (*BOTH_TALK, "\x011\x01z\x01l"),
+    ("* 1 b            paused", "while paused\r\x010as ever\r"),
+    ("[a] seedvisor-guest: heard: as ever", "\x011\x01c"),
+    ("[b] seedvisor-guest: heard: while paused", "\x01r"),
+    (BOTH_TALK[1], "again\r"),
+    ("[b] seedvisor-guest: heard: again", "\x01k"),
+    ('guest "b" ended: stopped by request', "\x01l"),
+    ("* 1 b            ", "\x01o"),
+    (BOTH_TALK[1], "\x01xy"),
+)
 
 
 def demo():
@@ -68,7 +98,7 @@ SCENARIOS = {
     # Guests that end well.
     "check": Scenario(lambda: linux("check", f"seedvisor.date={int(time.time())}")),
     "reboot": Scenario(linux("reboot")),
-    "input": Scenario(linux("input"), reply=("type a line", "hello guest\r")),
+    "input": Scenario(linux("input"), replies=(("type a line", "hello guest\r"),)),
     "demo": Scenario(demo),
     # The device as older and newer drivers know it.
     "legacy": Scenario(lambda: linux("check", f"seedvisor.date={int(time.time())}",
@@ -109,6 +139,14 @@ SCENARIOS = {
     "restart": Scenario(linux("reboot", **{"on_reboot": "restart", "restart.limit": "1",
                                            "start.delay": "2s"})),
     "no-such-cpu": Scenario(linux("poweroff", cpus="0,5"), files=(), cpus=2),
+    # The console: what is typed, Ctrl-A and what it does, a guest that writes without end.
+    "console": Scenario(two_guests("talk", "talk", ""), memory=768, cpus=2, replies=CONSOLE_TALK),
+    "power-off": Scenario(two_guests("talk", "talk", ""), memory=768, cpus=2, replies=(
+        (*BOTH_TALK, "\x01xy"),)),
+    "lives": Scenario(two_guests("talk", "talk", ""), memory=768, cpus=2, replies=LIVES),
+    "flood": Scenario(two_guests("pace", "talk", ""), memory=768, cpus=2, replies=(
+        ("[a] seedvisor-guest: pace alone", BOTH_TALK[1], "\x011flood\r"),
+        ("flood 99 ", "\x010go\r"), ("[a] seedvisor-guest: pace beside", "\x01xy"))),
     # Guests that fail.
     "triple-fault": Scenario(linux("crash=triple", "reboot=t")),
     "unmapped": Scenario(linux("crash=unmapped")),

@@ -70,7 +70,7 @@ def test_time_out_keeps_the_console(tmp_path):
 
 def test_input_and_much_output_arrive_whole(tmp_path):
     outcome = run_launch(probe_image(tmp_path, "echo flood result-0"), *QUICK,
-                         reply=("waiting for input", "typed here."))
+                         replies=(("waiting for input", "typed here."),))
     outcome.must_say("^TYPED HERE.$")
     assert outcome.console.count("probe: a line that must not be lost, as long as lines tend to be"
                                  "\n") == 400

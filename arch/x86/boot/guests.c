@@ -95,7 +95,7 @@ uint64_t guest_arena_size(const struct config_guest *config)
 {
     /* VM: objects, bitmaps, the devices' pages and tables for them. vCPU: VMCS or VMCB, APIC page.
      */
-    const uint64_t vm = 36 * PAGE_SIZE;
+    const uint64_t vm = 36 * PAGE_SIZE + sizeof(struct console_channel);
     const uint64_t vcpu = 8 * PAGE_SIZE;
     /* One entry of 8 bytes per 2 MiB, in the nested tables and again in our own. */
     uint64_t tables = 2 * (config->memory / PAGE_SIZE_2M * 8 + 4 * PAGE_SIZE);

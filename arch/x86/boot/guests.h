@@ -13,7 +13,7 @@
 struct guest {
     const struct config_guest *config;
     struct boot_image image; /* the files, in memory from the firmware */
-    struct guest_console console;
+    struct console_channel *console;
     struct vm vm;
 };
 

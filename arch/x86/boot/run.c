@@ -1,6 +1,7 @@
 /* With the firmware gone: CPUs started, guests made, run, and brought to their end. */
 #include "vmm/run.h"
 #include "arch/x86/boot/address_space.h"
+#include "arch/x86/boot/attendance.h"
 #include "arch/x86/boot/cpus.h"
 #include "arch/x86/boot/seedvisor.h"
 #include "arch/x86/cpu/apic.h"
@@ -167,6 +168,10 @@ static struct vm_policy guest_policy(const struct config_guest *config, uint64_t
 
 static bool create_guest(struct seedvisor *seedvisor, struct guest *guest, unsigned first_vcpu)
 {
+    guest->console = attendance_add(guest->config->name, &seedvisor->arena);
+    if (guest->console == NULL) {
+        return false;
+    }
     const struct machine_setup setup = {
         .name = guest->config->name,
         .virtualization = seedvisor->virtualization,
@@ -181,14 +186,13 @@ static bool create_guest(struct seedvisor *seedvisor, struct guest *guest, unsig
         .rate_bytes = guest->config->rng_rate.bytes,
         .rate_period =
             (guest->config->rng_rate.period * seedvisor->host.tsc_frequency + 999) / 1000,
-        .console = guest_console_sink(&guest->console),
+        .console = guest_console_sink(guest->console),
         .vcpus = (unsigned)guest->config->vcpus,
         .debug_exit_port = (uint16_t)guest->config->debug_exit,
         .fw_cfg = guest->config->fw_cfg == CONFIG_ON,
         .first_address_space = (uint16_t)(first_vcpu + 1), /* 0 is the hypervisor's */
     };
 
-    guest->console.name = seedvisor->config.guest_count > 1 ? guest->config->name : NULL;
     log_line("guest \"%s\": %lu MiB of memory, %lu vCPU%s", guest->config->name,
              guest->config->memory >> 20, guest->config->vcpus,
              guest->config->vcpus == 1 ? "" : "s");
@@ -297,7 +301,7 @@ _Noreturn void seedvisor_run(struct seedvisor *seedvisor)
              (uint64_t)(image_end - ImageBase) >> 10, host->cpu_count);
     arena_seal(&seedvisor->arena);
     init_lives(seedvisor);
-    host->console_vm = &seedvisor->guests[0].vm;
+    attendance_begin(seedvisor);
     log_line("entering the guests at tsc %lu", read_tsc());
     __atomic_store_n(&seedvisor->go, true, __ATOMIC_RELEASE);
     run_cpu(seedvisor, &host->cpus[0]);
@@ -305,6 +309,6 @@ _Noreturn void seedvisor_run(struct seedvisor *seedvisor)
         host_work();
         host_idle();
     }
-    host->console_vm = NULL;
+    attendance_end(seedvisor);
     power_off(finish(seedvisor));
 }

@@ -10,6 +10,7 @@
 #include "vmm/arena.h"
 #include "vmm/config.h"
 #include "vmm/cpu_loop.h"
+#include "vmm/monitor.h"
 #include "vmm/placement.h"
 #include "vmm/schedule.h"
 #include "vmm/wall_clock.h"
@@ -35,6 +36,7 @@ struct seedvisor {
     struct arena arena;
     struct page_table page_table;
     struct host host;
+    struct monitor monitor;
     struct run run;
     struct vm *vms[CONFIG_GUESTS]; /* of the guests, for the run */
     struct schedule schedules[SEEDVISOR_CPUS];

@@ -370,7 +370,8 @@ void arch_vm_report(struct vm *vm)
         console->flush(console->context);
     }
     log_line("guest \"%s\" ended: %s", vm->name, vm->end_reason);
-    machine_print_statistics(vm);
+    for (unsigned part = 0; machine_print_statistics(vm, part); part++) {
+    }
 }
 
 void machine_count_unknown(struct unknown_accesses *accesses, uint64_t number)
@@ -418,14 +419,8 @@ static void print_vcpu_statistics(const struct vcpu *vcpu)
     }
 }
 
-void machine_print_statistics(const struct vm *vm)
+static void print_device_statistics(const struct arch_vm *arch)
 {
-    const struct arch_vm *arch = vm->arch;
-
-    log_line("guest \"%s\" statistics:", vm->name);
-    for (unsigned i = 0; i < vm->vcpu_count; i++) {
-        print_vcpu_statistics(&vm->vcpus[i]);
-    }
     if (arch->has_rng) {
         const struct rng_counters *rng = &arch->rng.counters;
         const struct virtio_mmio_counters *transport = &arch->rng.transport.counters;
@@ -442,4 +437,17 @@ void machine_print_statistics(const struct vm *vm)
     print_unknown("port", &arch->unknown_ports);
     print_unknown("MSR", &arch->unknown_msrs);
     print_unknown("GPA", &arch->unknown_memory);
+}
+
+bool machine_print_statistics(const struct vm *vm, unsigned part)
+{
+    if (part == 0) {
+        log_line("guest \"%s\" statistics:", vm->name);
+    }
+    if (part < vm->vcpu_count) {
+        print_vcpu_statistics(&vm->vcpus[part]);
+    } else if (part == vm->vcpu_count) {
+        print_device_statistics(vm->arch);
+    }
+    return part <= vm->vcpu_count;
 }

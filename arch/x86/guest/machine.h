@@ -109,7 +109,11 @@ void machine_poll(struct vm *vm);
 /* Counts an access that nothing answered. */
 void machine_count_unknown(struct unknown_accesses *accesses, uint64_t number);
 
-/* Logs what a machine did: exits, ticks, the entropy device's counters, unknown accesses. */
-void machine_print_statistics(const struct vm *vm);
+/*
+ * Logs part `part` of what a machine did: exits and ticks of a vCPU, or, last, the entropy device's
+ * counters and unknown accesses. False, and nothing logged, if there is no such part. May be called
+ * while the VM runs: it reads words that others write, and waits for nobody.
+ */
+bool machine_print_statistics(const struct vm *vm, unsigned part);
 
 #endif

@@ -1,18 +1,14 @@
-/* The machine's console. Several CPUs write to it, so a lock guards the buffer. */
+/* The machine's console: the switch, and the serial port that is served from it. */
 #include "arch/x86/host/console.h"
 
 #include "arch/x86/cpu/instructions.h"
 #include "arch/x86/host/uart.h"
 
-#define BUFFER_SIZE   16384U
-#define GUEST_RESERVE 2048U /* what guests must leave for the hypervisor's own lines */
-#define WORK_FIFOS    16U   /* bound of console_work(); a virtual port is always ready for more */
+#define WORK_FIFOS 16U /* bound of console_work(); a virtual port is always ready for more */
 
 struct console {
-    uint8_t buffer[BUFFER_SIZE];
-    uint32_t head; /* bytes ever put in */
-    uint32_t tail; /* bytes ever taken out */
-    bool lock;
+    struct console_switch consoles;
+    struct spin_lock port; /* who holds it takes from the switch and writes to the port */
     bool serial;
     bool serial_too;
     void (*firmware)(const char *text, size_t length);
@@ -20,32 +16,24 @@ struct console {
 
 static struct console console;
 
-static void acquire(void)
+static bool port_ready(void)
 {
-    while (__atomic_test_and_set(&console.lock, __ATOMIC_ACQUIRE)) {
-        pause();
-    }
+    return !console.serial || host_uart_ready(&host_uart_com1);
 }
 
-static void release(void)
-{
-    __atomic_clear(&console.lock, __ATOMIC_RELEASE);
-}
-
-/* One FIFO's worth, if the port is ready for it. Called with the lock held. */
+/*
+ * Gives the port, which is ready, one FIFO's worth. Called with the port's lock held; the switch's
+ * own is not, while the port is written, as that may take its time.
+ */
 static bool move_some(void)
 {
-    if (!console.serial) {
-        console.tail = console.head;
-        return true;
+    uint8_t bytes[HOST_UART_FIFO];
+    size_t count = console_switch_take(&console.consoles, bytes, sizeof(bytes));
+
+    for (size_t i = 0; console.serial && i < count; i++) {
+        host_uart_write(&host_uart_com1, bytes[i]);
     }
-    if (!host_uart_ready(&host_uart_com1)) {
-        return false;
-    }
-    for (unsigned i = 0; i < HOST_UART_FIFO && console.tail != console.head; i++) {
-        host_uart_write(&host_uart_com1, console.buffer[console.tail++ % BUFFER_SIZE]);
-    }
-    return true;
+    return count > 0;
 }
 
 void console_init(void (*firmware)(const char *text, size_t length), bool serial_too)
@@ -61,53 +49,64 @@ void console_leave_firmware(void)
     console.serial_too = true;
 }
 
-void console_write(const char *text, size_t length)
+struct console_switch *console_consoles(void)
+{
+    return &console.consoles;
+}
+
+void console_write(const char *line, size_t length)
 {
     if (console.firmware != NULL) {
-        console.firmware(text, length);
+        console.firmware(line, length);
         if (!console.serial_too) {
             return;
         }
     }
-    acquire();
-    for (size_t i = 0; i < length; i++) {
-        while (console.head - console.tail == BUFFER_SIZE) {
+    while (!console_switch_write(&console.consoles, line, length)) {
+        spin_lock_acquire(&console.port);
+        if (port_ready()) {
             (void)move_some();
         }
-        console.buffer[console.head++ % BUFFER_SIZE] = (uint8_t)text[i];
+        spin_lock_release(&console.port);
     }
-    release();
     if (console.firmware != NULL) {
         console_flush();
     }
 }
 
-bool console_has_room(void)
+bool console_work(uint64_t ticks)
 {
-    return __atomic_load_n(&console.head, __ATOMIC_RELAXED) -
-               __atomic_load_n(&console.tail, __ATOMIC_RELAXED) <
-           BUFFER_SIZE - GUEST_RESERVE;
-}
+    uint64_t begin = read_tsc();
+    bool busy = false;
 
-void console_work(void)
-{
-    if (__atomic_load_n(&console.head, __ATOMIC_RELAXED) ==
-            __atomic_load_n(&console.tail, __ATOMIC_RELAXED) ||
-        __atomic_test_and_set(&console.lock, __ATOMIC_ACQUIRE)) {
-        return; /* nothing to do, or another CPU is doing it */
+    if (__atomic_test_and_set(&console.port.held, __ATOMIC_ACQUIRE)) {
+        return true; /* another CPU is doing it */
     }
-    for (unsigned i = 0; i < WORK_FIFOS && console.tail != console.head && move_some(); i++) {
+    for (unsigned i = 0; i < WORK_FIFOS && read_tsc() - begin < ticks; i++) {
+        bool ready = port_ready();
+
+        if (ready && !move_some()) {
+            break;
+        }
+        busy = true;
+        if (!ready) {
+            break;
+        }
     }
-    release();
+    spin_lock_release(&console.port);
+    return busy;
 }
 
 void console_flush(void)
 {
-    acquire();
-    while (console.tail != console.head) {
-        (void)move_some();
+    console_switch_finish(&console.consoles);
+    spin_lock_acquire(&console.port);
+    while (console_switch_room(&console.consoles) < CONSOLE_OWN) {
+        if (port_ready()) {
+            (void)move_some();
+        }
     }
-    release();
+    spin_lock_release(&console.port);
     if (console.serial) {
         host_uart_drain(&host_uart_com1);
     }

@@ -1,4 +1,4 @@
-/* The machine's console: a buffer in front of the serial port and, early on, the firmware's. */
+/* The machine's console: the switch in front of the serial port and, early on, the firmware's. */
 #ifndef ARCH_X86_HOST_CONSOLE_H
 #define ARCH_X86_HOST_CONSOLE_H
 
@@ -6,24 +6,33 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vmm/console_switch.h"
+
 /*
- * Finds the serial port. `firmware`, if not NULL, is also given every byte until
+ * Finds the serial port. `firmware`, if not NULL, is also given every line until
  * console_leave_firmware(); `serial_too` says whether the serial port is to be written meanwhile
  * (not if the firmware's own console already goes there).
  */
 void console_init(void (*firmware)(const char *text, size_t length), bool serial_too);
 void console_leave_firmware(void);
 
-/* Puts bytes into the buffer; waits for the port only if the buffer is full. */
-void console_write(const char *text, size_t length);
+/* What the port is shared by; the machine's only one. */
+struct console_switch *console_consoles(void);
 
-/* Room in the buffer for a guest's bytes; the hypervisor's own lines have some in reserve. */
-bool console_has_room(void);
+/* A line of the hypervisor's own, of at most CONSOLE_LINE bytes with its CR and LF. Waits for the
+ * port only if there is no room for it. */
+void console_write(const char *line, size_t length);
 
-/* Moves what the port takes without waiting: bounded, for the run loop. */
-void console_work(void);
+/*
+ * Moves what the port takes without waiting, for little more than `ticks`: for the run loop. True
+ * if the port is at work, so that it is worth while to look again soon.
+ */
+bool console_work(uint64_t ticks);
 
-/* Empties the buffer and waits until the port has sent everything. */
+/*
+ * Shows all own lines, with what guests on show wrote before them, and waits until the port has
+ * sent it. For the end of the run: guests' lines count as finished.
+ */
 void console_flush(void);
 
 /* One byte typed at the console, if there is one. */

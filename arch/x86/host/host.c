@@ -8,12 +8,18 @@
 #include "arch/x86/host/console.h"
 #include "devices/rng/egd.h"
 #include "vmm/host.h"
+#include "vmm/monitor.h"
 
 /* The serial port's FIFO of 16 bytes lasts 1.4 ms: looking at it once a millisecond keeps it busy.
  */
 #define WORK_PER_SECOND 1000U
+/* The part of a CPU's time that the port may take: writing to a virtual one is slow. */
+#define CONSOLE_SHARE 8U
+/* Output that was begun is followed up for so long. */
+#define OUTPUT_PER_SECOND 200U
 /* A sleeping CPU wakes so often to look for typed characters. */
 #define INPUT_PER_SECOND 100U
+#define INPUT_PER_WORK   16U /* characters, the port's FIFO */
 /* And so often to fetch what an outside source answered. */
 #define LINE_PER_SECOND 500U
 #define REFILL_WORDS    16U /* a step that leaves the next exit's latency alone */
@@ -78,14 +84,18 @@ static bool waits_for_line(void)
 
 void host_idle(void)
 {
+    struct cpu *cpu = current_cpu();
+    uint64_t now = read_tsc();
+    unsigned per_second = waits_for_line() ? LINE_PER_SECOND : INPUT_PER_SECOND;
+
     if (refill(IDLE_WORDS) > 0) {
         return; /* time well used: the caller looks again before it sleeps */
     }
-    uint64_t wake =
-        read_tsc() + host->tsc_frequency / (waits_for_line() ? LINE_PER_SECOND : INPUT_PER_SECOND);
-
-    if (current_cpu()->armed_deadline > wake) {
-        host_timer_arm(wake);
+    if (cpu->index == 0 && now < host->console_busy_until) {
+        per_second = WORK_PER_SECOND;
+    }
+    if (cpu->armed_deadline > now + host->tsc_frequency / per_second) {
+        host_timer_arm(now + host->tsc_frequency / per_second);
     }
     interrupts_on_and_halt();
     interrupts_off();
@@ -133,16 +143,49 @@ void host_set_xcr0(uint64_t value)
     write_xcr0(value);
 }
 
-static void take_input(void)
+/* Has the console looked at often until TSC `until`, even by a CPU that has nothing else to do. */
+static void stay_busy(uint64_t until)
 {
-    struct arch_vm *arch = host->console_vm->arch;
+    if (until > host->console_busy_until) {
+        host->console_busy_until = until;
+    }
+}
+
+/* Gives a guest what was typed for it, as much as its FIFO takes. */
+static void hand_over(struct vm *vm, struct console_channel *channel)
+{
     uint8_t byte;
 
-    machine_lock(host->console_vm);
-    for (unsigned i = 0; i < UART_FIFO_DEPTH && console_read(&byte); i++) {
-        (void)uart_receive(&arch->uart, byte); /* a full FIFO loses it, as on any serial line */
+    if (!console_channel_typed(channel, &byte)) {
+        return;
     }
-    machine_unlock(host->console_vm);
+    machine_lock(vm);
+    while (console_channel_typed(channel, &byte) &&
+           (!vm_running(vm) || uart_receive(&vm->arch->uart, byte))) {
+        console_channel_drop_typed(channel);
+    }
+    machine_unlock(vm);
+}
+
+static void serve_console(uint64_t now)
+{
+    struct monitor *monitor = host->monitor;
+    uint8_t byte;
+
+    if (console_work(host->tsc_frequency / WORK_PER_SECOND / CONSOLE_SHARE)) {
+        stay_busy(now + host->tsc_frequency / OUTPUT_PER_SECOND);
+    }
+    if (monitor == NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < INPUT_PER_WORK && console_read(&byte); i++) {
+        stay_busy(now + host->tsc_frequency); /* who pastes must not overrun the FIFO */
+        monitor_input(monitor, byte);
+    }
+    monitor_work(monitor);
+    for (unsigned i = 0; i < monitor->vm_count; i++) {
+        hand_over(monitor->vms[i], monitor->consoles->channels[i]);
+    }
 }
 
 void host_work(void)
@@ -155,10 +198,7 @@ void host_work(void)
     }
     cpu->next_work = now + host->tsc_frequency / WORK_PER_SECOND;
     if (cpu->index == 0) { /* one CPU is enough to serve the serial port */
-        console_work();
-        if (host->console_vm != NULL) {
-            take_input();
-        }
+        serve_console(now);
     }
     (void)refill(REFILL_WORDS);
 }

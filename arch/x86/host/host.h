@@ -10,7 +10,7 @@
 
 #define HOST_CORES 4
 
-struct vm;
+struct monitor;
 
 struct host_vcpu {
     struct resident_state resident;
@@ -23,7 +23,8 @@ struct host {
     struct resident_abilities resident;
     struct entropy_core *entropy[HOST_CORES]; /* all that are in use */
     unsigned entropy_count;
-    struct vm *console_vm; /* whose console the keyboard belongs to */
+    struct monitor *monitor;     /* whose the keyboard is; NULL: nobody's */
+    uint64_t console_busy_until; /* TSC; the first CPU's */
 };
 
 /* Says what vmm/host.h's functions work on. Once, before the first guest runs. `host` is kept. */
