@@ -219,7 +219,7 @@ static struct vm_exit port(struct vcpu *vcpu, uint16_t number, bool write, uint8
 
 static void store16(struct vcpu *vcpu, uint64_t gpa, uint16_t value)
 {
-    assert_true(guest_memory_write(&vcpu->vm->memory, gpa, &value, sizeof(value)));
+    assert_true(guest_memory_write(&vcpu->vm->memory, gpa, (const uint8_t *)&value, sizeof(value)));
 }
 
 /* Offers the next buffer: descriptor and index; the kick follows. */
@@ -234,8 +234,8 @@ static struct vm_exit request(struct vcpu *vcpu)
     } descriptor = {RING + 0x1000, 64, 2, 0};
     uint16_t slot = backend->avail % QUEUE;
 
-    assert_true(
-        guest_memory_write(&vcpu->vm->memory, RING + 16U * slot, &descriptor, sizeof(descriptor)));
+    assert_true(guest_memory_write(&vcpu->vm->memory, RING + 16U * slot,
+                                   (const uint8_t *)&descriptor, sizeof(descriptor)));
     store16(vcpu, RING + 0x400 + 4 + 2U * slot, slot);
     store16(vcpu, RING + 0x400 + 2, ++backend->avail);
     return device_write(vcpu, 0x50, 0);

@@ -1,7 +1,7 @@
 # The neutral core and the guest's machine under ThreadSanitizer, with threads that play CPUs.
 THREADS := $(BUILD)/threads/test_threads
-# What drives VMCS or VMCB is not played here.
-THREADS_SOURCES := $(filter-out arch/x86/vmx/% arch/x86/svm/%,$(PURE_SOURCES))
+# What drives VMCS or VMCB is not played here, and no conditioner.
+THREADS_SOURCES := $(filter-out arch/x86/vmx/% arch/x86/svm/% devices/conditioner/%,$(PURE_SOURCES))
 THREADS_OBJECTS := $(patsubst %,$(BUILD)/threads/%.o,$(THREADS_SOURCES) \
 	guest-tests/threads/test_threads.c)
 # -Wno-tsan: it does not know fences. They order a CPU against the guest, whom no thread plays.

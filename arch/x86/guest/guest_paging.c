@@ -39,7 +39,8 @@ static void note_entry(struct guest_translation *walk, const struct guest_memory
                        uint64_t gpa, uint64_t value)
 {
     if (walk != NULL) {
-        walk->entries[walk->levels] = guest_memory_range(memory, gpa, sizeof(value));
+        walk->entries[walk->levels] =
+            (const uint64_t *)(const void *)guest_memory_range(memory, gpa, sizeof(value));
         walk->values[walk->levels++] = value;
     }
 }
