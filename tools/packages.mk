@@ -26,6 +26,8 @@ PACKAGES += ovmf # UEFI firmware for both
 
 # To make the Linux guest; its kernel, busybox and rngtest are fetched by apt, not installed
 PACKAGES += cpio # the initramfs
+PACKAGES += lz4 # Debian's cloud kernel is packed so
+PACKAGES += zstd # other kernels are
 PACKAGES += kmod # depmod and modprobe: which modules, in which order
 
 # To test

@@ -6,7 +6,7 @@
 #include "guest-tests/bare/packed.h"
 
 #define SIZE   16
-#define ROUNDS 1500
+#define ROUNDS 400
 
 static volatile unsigned work_done;
 static volatile uint32_t torn_value;

@@ -12,7 +12,7 @@ GUEST_CFLAGS := -std=gnu11 -O2 -g0 -Wall -Wextra -Werror
 GUEST_FILES := $(GUEST)/vmlinuz $(GUEST)/initramfs.cpio
 
 .PHONY: guest
-guest: $(GUEST_FILES)
+guest: $(GUEST_FILES) $(GUEST)/vmlinux $(BARE_FILES)
 
 # A package's folder gets this file last, as the sign that it is whole.
 $(GUEST_PACKAGES)/%/.unpacked: $(GUEST_SOURCE)/fetch-package
@@ -24,6 +24,10 @@ $(GUEST_PACKAGES)/%/.unpacked: $(GUEST_SOURCE)/fetch-package
 
 $(GUEST)/vmlinuz: $(GUEST_KERNEL)/.unpacked
 	cp $(GUEST_KERNEL)/boot/vmlinuz-* $@
+
+# For the PVH protocol, which enters the kernel that a bzImage holds.
+$(GUEST)/vmlinux: $(GUEST)/vmlinuz $(GUEST_SOURCE)/extract-vmlinux
+	$(GUEST_SOURCE)/extract-vmlinux $< $@
 
 # PID 1's first instructions: nothing of libc, so that they are the first thing it does.
 $(GUEST)/start: $(GUEST_SOURCE)/start.c
@@ -62,4 +66,4 @@ boot-ticks: $(GUEST_FILES) $(GUEST)/plain-boot.efi $(BUILD)/seedvisor.efi
 include guest-tests/system/probe/probe.mk
 
 # What guest-tests/system needs; `make test` builds it before it calls pytest.
-SYSTEM_TEST_FILES := $(BUILD)/seedvisor.efi $(GUEST_FILES) $(PROBE)
+SYSTEM_TEST_FILES := $(BUILD)/seedvisor.efi $(GUEST_FILES) $(GUEST)/vmlinux $(BARE_FILES) $(PROBE)

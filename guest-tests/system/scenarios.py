@@ -28,6 +28,19 @@ def two_guests(first, second, words, **keys):
                    for name, test in (("a", first), ("b", second)))
 
 
+ALL_FEATURES = "indirect, event_idx, packed, in_order, notification_data, ring_reset, suspend"
+BARE = ("guest/bare/bare.elf", "guest/bare/module.txt")
+
+
+def bare(kernel="/bare.elf", **keys):
+    """A configuration with the bare guest; keys that are None are left out."""
+    values = {"kernel": kernel, "modules": "/module.txt", "cmdline": "one two=3  four",
+              "memory": "128M", "debug_exit": "0xf4", "fw_cfg": "on"}
+    values.update({key.replace("_", "."): value for key, value in keys.items()})
+    return "[guest bare]\n" + "".join(
+        f"{key} = {value}\n" for key, value in values.items() if value is not None)
+
+
 @dataclasses.dataclass(frozen=True)
 class Scenario:
     """One run: configuration is a text, a function that makes it, or None for no file at all."""
@@ -93,8 +106,7 @@ SCENARIOS = {
     "all-features": Scenario(lambda: linux(
         "check", f"seedvisor.date={int(time.time())}", **{
             "rng.page": "trapped",
-            "virtio.features": "indirect, event_idx, packed, in_order, notification_data, "
-                               "ring_reset, suspend"})),
+            "virtio.features": ALL_FEATURES})),
     # The sources of entropy to choose from.
     "rdrand": Scenario(linux("read=64", rng="rdrand")),
     "mix": Scenario(linux("read=64", rng="mix")),
@@ -103,6 +115,17 @@ SCENARIOS = {
     "egd-stuck": Scenario(linux("poweroff", rng="egd"), egd="stuck"),
     "egd-mixed": Scenario(linux("read=16", rng="mix", host="rng.mix = rdseed, egd"), egd="late"),
     "no-second-port": Scenario(linux("poweroff", rng="egd"), accels=("tcg", "kvm")),
+    # The bare guest: see test_bare.py.
+    "bare-trapped": Scenario(bare(vcpus=2, rng_page="trapped", virtio_features=ALL_FEATURES),
+                             files=BARE, cpus=2),
+    "bare-mapped": Scenario(bare(vcpus=2, boot="pvh", virtio_features=ALL_FEATURES),
+                            files=BARE, cpus=2),
+    "bare-legacy": Scenario(bare(boot="multiboot", virtio="legacy"), files=BARE),
+    "bare-flat": Scenario(bare("/bare.bin", boot="flat", modules=None, cmdline="other"),
+                          files=("guest/bare/bare.bin",)),
+    # A distribution's kernel without its own loader: only Linux's protocol hands on a seed.
+    "pvh": Scenario(linux("check", kernel="/vmlinux"),
+                    files=("guest/vmlinux", INITRAMFS)),
     # Several CPUs. Bochs interleaves them instruction by instruction, which takes its time.
     "smp": Scenario(lambda: linux("check", f"seedvisor.date={int(time.time())}", vcpus=2), cpus=2),
     "two-guests": Scenario(
