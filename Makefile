@@ -152,6 +152,7 @@ C_FILES := $(sort $(shell find arch devices guest-tests tools vmm virtio -name '
 TIDY_HV := $(patsubst %,$(BUILD)/tidy/%.ok,$(sort $(PURE_SOURCES) $(MACHINE_SOURCES) $(COVERAGE_SOURCE)))
 TIDY_HOST := $(patsubst %,$(BUILD)/tidy/%.ok,$(wildcard guest-tests/host/*.c) \
 	tools/seedvisor-check.c)
+TIDY_BARE := $(patsubst %,$(BUILD)/tidy/%.ok,$(wildcard guest-tests/bare/*.c))
 
 format: ## Format the C sources
 	$(Q)clang-format -i $(C_FILES)
@@ -159,13 +160,14 @@ format: ## Format the C sources
 format-check: ## Fail if a C source is not formatted
 	$(Q)clang-format --dry-run --Werror $(C_FILES)
 
-tidy: $(TIDY_HV) $(TIDY_HOST) ## Run clang-tidy on what changed since it last passed
+tidy: $(TIDY_HV) $(TIDY_HOST) $(TIDY_BARE) ## Run clang-tidy on what changed since it last passed
 
 # The hypervisor's flags but for those that only GCC knows.
 TIDY_FLAGS := $(filter-out -Werror -maccumulate-outgoing-args -mstack-protector-guard=global, \
 	$(HV_CFLAGS))
 $(TIDY_HV): TIDY_WITH := $(TIDY_FLAGS)
 $(TIDY_HOST): TIDY_WITH := $(filter-out -Werror,$(COMMON))
+$(TIDY_BARE): TIDY_WITH = $(filter-out -Werror -fno-tree-loop-distribute-patterns,$(BARE_CFLAGS))
 $(BUILD)/tidy/%.ok: % .clang-tidy | $(DSDT) $(SHA256) $(BUILD)/generated/build_id.h
 	@mkdir -p $(@D)
 	@echo "TIDY    $<"

@@ -260,7 +260,7 @@ static void hostile_overlapping_rings(void)
     uint64_t place = gpa_of(descriptors);
 
     expect_bad_queue(SIZE, place, place, gpa_of(device_area));
-    expect_bad_queue(SIZE, place, gpa_of(driver_area), place + 16 * SIZE - 4);
+    expect_bad_queue(SIZE, place, gpa_of(driver_area), place + 16UL * SIZE - 4);
     expect_bad_queue(SIZE, place, gpa_of(driver_area), gpa_of(driver_area) + 4);
 }
 

@@ -20,7 +20,7 @@ static struct descriptor *descriptor_at(unsigned index)
 
 static volatile uint16_t *available(void)
 {
-    return (volatile uint16_t *)(queue + 16 * SIZE);
+    return (volatile uint16_t *)(queue + 16UL * SIZE);
 }
 
 static volatile uint16_t *used(void)
