@@ -16,29 +16,19 @@ struct bare_case {
 };
 
 /* In the tables at the end of each case_*.c, whose names the system tests read from there. */
-#define CASE(name)                                                                                 \
+#define CASE_ROW(title, needed, layout, least)                                                     \
     {                                                                                              \
-#name, name, 0, 2, 1                                                                       \
+        .name = #title, .run = title, .features = needed, .version = layout, .cpus = least         \
     }
-#define CASE_WITH(name, needed)                                                                    \
-    {                                                                                              \
-#name, name, needed, 2, 1                                                                  \
-    }
-#define CASE_ANYWHERE(name)                                                                        \
-    {                                                                                              \
-#name, name, 0, 0, 1                                                                       \
-    }
-#define CASE_LEGACY(name)                                                                          \
-    {                                                                                              \
-#name, name, 0, 1, 1                                                                       \
-    }
-#define CASE_SMP(name)                                                                             \
-    {                                                                                              \
-#name, name, 0, 2, 2                                                                       \
-    }
+#define CASE(name)                  CASE_ROW(name, 0, 2, 1)
+#define CASE_WITH(name, needed)     CASE_ROW(name, needed, 2, 1)
+#define CASE_ANYWHERE(name)         CASE_ROW(name, 0, 0, 1)
+#define CASE_LEGACY(name)           CASE_ROW(name, 0, 1, 1)
+#define CASE_SMP(name)              CASE_ROW(name, 0, 2, 2)
+#define CASE_SMP_WITH(name, needed) CASE_ROW(name, needed, 2, 2)
 #define CASE_END                                                                                   \
     {                                                                                              \
-        NULL, NULL, 0, 0, 0                                                                        \
+        .name = NULL                                                                               \
     }
 
 extern const struct bare_case boot_cases[], cpu_cases[], register_cases[], feature_cases[],

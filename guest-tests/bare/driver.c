@@ -3,8 +3,6 @@
 
 #include "guest-tests/bare/machine.h"
 
-#define UNTOUCHED 0xa5
-
 struct descriptor descriptors[256] __attribute__((aligned(4096)));
 volatile uint16_t driver_area[2048] __attribute__((aligned(4096)));
 volatile uint16_t device_area[2048] __attribute__((aligned(4096)));

@@ -130,6 +130,7 @@ void set_used_event(uint16_t event);
 uint16_t avail_event(void);
 
 /* Buffer `index`, all of it set to a byte that is then looked for. */
+#define UNTOUCHED 0xa5
 void prepare_buffer(unsigned index);
 
 /* Whether only its first `length` bytes were changed, and they look random. */

@@ -535,8 +535,8 @@ static void test_constant_msrs(void **state)
         uint64_t value;
     } rows[] = {{0x17, 0},       {0x34, 0},       {0x3a, 1},       {0x8b, UINT64_MAX},
                 {0xce, 0},       {0x140, 0},      {0x179, 0},      {0x1a0, 1},
-                {0x1d9, 0},      {0xc0010010, 0}, {0xc0010015, 0}, {0xc001001f, 0},
-                {0xc0011020, 0}, {0xc0011029, 2}};
+                {0x1d9, 0},      {0xc0010000, 0}, {0xc0010007, 0}, {0xc0010010, 0},
+                {0xc0010015, 0}, {0xc001001f, 0}, {0xc0011020, 0}, {0xc0011029, 2}};
 
     cpu_policy_init(&policy);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "arch/x86/cpu/registers.h"
+#include "arch/x86/guest/machine.h"
 #include "arch/x86/svm/state.h"
 #include "vmm/vm.h"
 
@@ -27,6 +28,7 @@ struct fixture {
     struct vm vm;
     struct vcpu vcpu;
     struct backend_vcpu backend;
+    struct arch_vcpu arch;
     struct svm_abilities abilities;
     struct vmcb vmcb;
     uint8_t *ram;
@@ -46,6 +48,7 @@ static struct fixture *make(void)
     fixture->vm.virtualization = &operations;
     fixture->vcpu.vm = &fixture->vm;
     fixture->vcpu.backend = &fixture->backend;
+    fixture->vcpu.arch = &fixture->arch;
     fixture->backend.vmcb = &fixture->vmcb;
     fixture->backend.abilities = &fixture->abilities;
     vmcb_init(&fixture->vmcb, &setup);

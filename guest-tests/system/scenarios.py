@@ -107,6 +107,14 @@ SCENARIOS = {
         "check", f"seedvisor.date={int(time.time())}", **{
             "rng.page": "trapped",
             "virtio.features": ALL_FEATURES})),
+    # The sources of entropy to choose from.
+    "rdrand": Scenario(linux("read=64", rng="rdrand")),
+    "mix": Scenario(linux("read=64", rng="mix")),
+    "egd": Scenario(linux("read=16", rng="egd"), egd="good"),
+    "egd-faulty": Scenario(linux("read=128", rng="egd"), egd="faulty", accels=("tcg", "kvm")),
+    "egd-stuck": Scenario(linux("poweroff", rng="egd"), egd="stuck"),
+    "egd-mixed": Scenario(linux("read=16", rng="mix", host="rng.mix = rdseed, egd"), egd="late"),
+    "no-second-port": Scenario(linux("poweroff", rng="egd"), accels=("tcg", "kvm")),
     # The bare guest: see test_bare.py.
     "bare-trapped": Scenario(bare(vcpus=2, rng_page="trapped", virtio_features=ALL_FEATURES),
                              files=BARE, cpus=2),
@@ -118,14 +126,6 @@ SCENARIOS = {
     # A distribution's kernel without its own loader: only Linux's protocol hands on a seed.
     "pvh": Scenario(linux("check", kernel="/vmlinux"),
                     files=("guest/vmlinux", INITRAMFS)),
-    # The sources of entropy to choose from.
-    "rdrand": Scenario(linux("read=64", rng="rdrand")),
-    "mix": Scenario(linux("read=64", rng="mix")),
-    "egd": Scenario(linux("read=16", rng="egd"), egd="good"),
-    "egd-faulty": Scenario(linux("read=128", rng="egd"), egd="faulty", accels=("tcg", "kvm")),
-    "egd-stuck": Scenario(linux("poweroff", rng="egd"), egd="stuck"),
-    "egd-mixed": Scenario(linux("read=16", rng="mix", host="rng.mix = rdseed, egd"), egd="late"),
-    "no-second-port": Scenario(linux("poweroff", rng="egd"), accels=("tcg", "kvm")),
     # Several CPUs. Bochs interleaves them instruction by instruction, which takes its time.
     "smp": Scenario(lambda: linux("check", f"seedvisor.date={int(time.time())}", vcpus=2), cpus=2),
     "two-guests": Scenario(

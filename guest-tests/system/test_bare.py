@@ -17,7 +17,7 @@ def cases(*kinds):
 
 
 ANYWHERE = cases("CASE_ANYWHERE")
-MODERN = ANYWHERE + cases("CASE", "CASE_WITH", "CASE_SMP")
+MODERN = ANYWHERE + cases("CASE", "CASE_WITH", "CASE_SMP", "CASE_SMP_WITH")
 LEGACY = ANYWHERE + cases("CASE_LEGACY")
 
 

@@ -458,12 +458,20 @@ static const struct {
     {MSR_MCG_CAPABILITIES, 0},            /* no machine-check banks */
     {MSR_MISC_ENABLE, 1},                 /* fast strings */
     {0x1d9, 0},                           /* IA32_DEBUGCTL */
-    {0xc0010010, 0},                      /* SYSCFG */
-    {0xc0010015, 0},                      /* HWCR */
-    {0xc001001f, 0},                      /* NB_CFG */
-    {0xc0010055, 0},                      /* interrupt pending message: none */
-    {0xc0011020, 0},                      /* LS_CFG */
-    {0xc0011029, 2},                      /* DE_CFG: LFENCE is serialising */
+    {0xc0010000, 0}, /* PERF_CTL0: nothing counts, but AMD processors have it */
+    {0xc0010001, 0}, /* PERF_CTL1 */
+    {0xc0010002, 0}, /* PERF_CTL2 */
+    {0xc0010003, 0}, /* PERF_CTL3 */
+    {0xc0010004, 0}, /* PERF_CTR0 */
+    {0xc0010005, 0}, /* PERF_CTR1 */
+    {0xc0010006, 0}, /* PERF_CTR2 */
+    {0xc0010007, 0}, /* PERF_CTR3 */
+    {0xc0010010, 0}, /* SYSCFG */
+    {0xc0010015, 0}, /* HWCR */
+    {0xc001001f, 0}, /* NB_CFG */
+    {0xc0010055, 0}, /* interrupt pending message: none */
+    {0xc0011020, 0}, /* LS_CFG */
+    {0xc0011029, 2}, /* DE_CFG: LFENCE is serialising */
 };
 
 static const uint64_t *constant_msr(uint32_t index)
