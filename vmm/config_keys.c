@@ -94,7 +94,8 @@ static const struct config_key keys[] = {
      .help = "File of the kernel's initial RAM disk on the boot volume."},
     {GUEST_FIELD(modules), .name = "modules", .type = CONFIG_PATHS,
      .example = "\\first.bin, \\second.bin",
-     .help = "Files that a Multiboot kernel is given as its modules."},
+     .help = "Files that a kernel other than Linux's bzImage is given, behind the initrd if there "
+             "is one."},
     {GUEST_FIELD(cmdline), .name = "cmdline", .type = CONFIG_TEXT, .size = CONFIG_CMDLINE_SIZE,
      .example = "console=ttyS0", .help = "The kernel's command line."},
     {GUEST_FIELD(boot), .name = "boot", CHOICE(boot_choices), .fallback = "auto",

@@ -52,28 +52,11 @@ static void check_legacy(const struct judgement *judgement)
 
 static void check_modules(const struct judgement *judgement)
 {
-    uint64_t boot = judgement->guest->boot;
-
-    if (judgement->guest->modules.count > 0 && boot != CONFIG_BOOT_MULTIBOOT &&
-        boot != CONFIG_BOOT_AUTO) {
+    if (judgement->guest->modules.count > 0 && judgement->guest->boot == CONFIG_BOOT_LINUX) {
         config_mistake(judgement->mistakes, line_of(judgement->guest_lines, "guest", "modules"),
-                       "[guest %s]: modules are for boot = multiboot or auto, not for what line "
-                       "%u says",
+                       "[guest %s]: Linux's own protocol, which line %u asks for, has no modules; "
+                       "did you mean initrd?",
                        judgement->guest->name, line_of(judgement->guest_lines, "guest", "boot"));
-    }
-}
-
-static void check_initrd(const struct judgement *judgement)
-{
-    uint64_t boot = judgement->guest->boot;
-
-    if (judgement->guest->initrd[0] != '\0' &&
-        (boot == CONFIG_BOOT_MULTIBOOT || boot == CONFIG_BOOT_FLAT)) {
-        config_mistake(judgement->mistakes, line_of(judgement->guest_lines, "guest", "initrd"),
-                       "[guest %s]: an initrd is for boot = linux, pvh or auto, not for what line "
-                       "%u says%s",
-                       judgement->guest->name, line_of(judgement->guest_lines, "guest", "boot"),
-                       boot == CONFIG_BOOT_MULTIBOOT ? "; did you mean modules?" : "");
     }
 }
 
@@ -96,7 +79,7 @@ void config_check_rules(const struct config *config, const struct config_lines *
                         const struct config_lines *guests, struct config_mistakes *mistakes)
 {
     static void (*const rules[])(const struct judgement *) = {check_tap, check_legacy,
-                                                              check_modules, check_initrd};
+                                                              check_modules};
 
     for (unsigned i = 0; i < config->guest_count; i++) {
         const struct judgement judgement = {&config->host, &config->guests[i], host, &guests[i],

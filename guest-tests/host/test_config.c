@@ -490,20 +490,13 @@ static void test_contradictions(void **state)
         "seedvisor.conf:4: [guest g]: expected virtio.features = indirect, event_idx or "
         "less, because of virtio = legacy at line 2\n");
     assert_good("[guest g]\nvirtio = legacy\nkernel = k\n");
-    assert_mistakes(
-        "[guest g]\nmodules = m\nboot = pvh\nkernel = k\n",
-        "seedvisor.conf:2: [guest g]: modules are for boot = multiboot or auto, not for "
-        "what line 3 says\n");
-    assert_good("[guest g]\nmodules = m\nboot = multiboot\nkernel = k\n");
-    assert_mistakes("[guest g]\ninitrd = i\nboot = multiboot\nkernel = k\n",
-                    "seedvisor.conf:2: [guest g]: an initrd is for boot = linux, pvh or auto, not "
-                    "for what line 3 says; did you mean modules?\n");
-    assert_mistakes("[guest g]\ninitrd = i\nboot = flat\nkernel = k\n",
-                    "seedvisor.conf:2: [guest g]: an initrd is for boot = linux, pvh or auto, not "
-                    "for what line 3 says\n");
-    assert_good("[guest g]\ninitrd = i\nboot = pvh\nkernel = k\n");
+    assert_mistakes("[guest g]\nmodules = m\nboot = linux\nkernel = k\n",
+                    "seedvisor.conf:2: [guest g]: Linux's own protocol, which line 3 asks for, has "
+                    "no modules; did you mean initrd?\n");
+    assert_good("[guest g]\nmodules = m\nboot = pvh\nkernel = k\n");
+    assert_good("[guest g]\nmodules = m\ninitrd = i\nboot = multiboot\nkernel = k\n");
     /* Contradictions are told once all values are good. */
-    assert_mistakes("[guest g]\ninitrd = i\nboot = flat\nkernel = k\nvcpus = 0\n",
+    assert_mistakes("[guest g]\nmodules = m\nboot = linux\nkernel = k\nvcpus = 0\n",
                     "seedvisor.conf:5: vcpus = \"0\": expected a number from 1 to 64\n");
 }
 
