@@ -8,7 +8,9 @@ ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += --jobs=$(shell nproc)
 endif
 
-BUILD := build
+# FAULTS=1: in build/faults, a hypervisor whose source of entropy can be made to fail, for tests
+# (debug.rng_fault).
+BUILD := build$(if $(FAULTS),/faults)
 PYTHON ?= /usr/bin/python3
 # What runs disk images: auto, tcg, bochs or kvm (tools/launch --accel).
 ACCEL ?= auto
@@ -43,7 +45,7 @@ packages:
 HV_CFLAGS := $(COMMON) -O2 -ffreestanding -fpic -fvisibility=hidden -fshort-wchar -mno-red-zone \
 	-mgeneral-regs-only -fno-strict-aliasing -fno-asynchronous-unwind-tables \
 	-fstack-protector-strong -mstack-protector-guard=global -maccumulate-outgoing-args \
-	-DGNU_EFI_USE_MS_ABI -isystem /usr/include/efi -isystem /usr/include/efi/x86_64
+	$(if $(FAULTS),-DSEEDVISOR_FAULTS) -DGNU_EFI_USE_MS_ABI -isystem /usr/include/efi -isystem /usr/include/efi/x86_64
 HV_LDFLAGS := -nostdlib -znocombreloc -shared -Bsymbolic --no-undefined --warn-common \
 	-T arch/x86/boot/seedvisor.lds
 
@@ -57,13 +59,16 @@ endif
 COVERAGE_SOURCE := arch/x86/host/coverage.c
 
 # Free of machine instructions: these compile on the host too, for the tests.
-PURE_X86 := arch/x86/cpu/page_table.c arch/x86/vmx/controls.c arch/x86/vmx/exit.c \
+PURE_X86 := arch/x86/cpu/cpu_quirks.c arch/x86/cpu/page_table.c arch/x86/vmx/controls.c arch/x86/vmx/exit.c \
 	arch/x86/svm/vmcb.c arch/x86/svm/vcpu.c arch/x86/svm/exit.c
 PURE_SOURCES := $(sort $(wildcard vmm/*.c virtio/*.c devices/*/*.c arch/x86/guest/*.c) $(PURE_X86))
+# What only a build with FAULTS=1 contains.
+FAULT_SOURCES := devices/rng/fault_source.c
 MACHINE_SOURCES := $(sort $(filter-out $(PURE_X86) $(if $(HV_COVERAGE),,$(COVERAGE_SOURCE)), $(wildcard arch/x86/boot/*.c arch/x86/cpu/*.c \
 	arch/x86/host/*.c arch/x86/vmx/*.c arch/x86/svm/*.c)))
 ASSEMBLY_SOURCES := $(sort $(wildcard arch/x86/*/*.asm))
-HV_OBJECTS := $(patsubst %,$(BUILD)/hv/%.o,$(PURE_SOURCES) $(MACHINE_SOURCES) $(ASSEMBLY_SOURCES)) \
+HV_OBJECTS := $(patsubst %,$(BUILD)/hv/%.o,$(filter-out $(if $(FAULTS),,$(FAULT_SOURCES)), \
+	$(PURE_SOURCES)) $(MACHINE_SOURCES) $(ASSEMBLY_SOURCES)) \
 	$(BUILD)/hv/gnulib/sha256.c.o
 DSDT := $(BUILD)/generated/dsdt.h
 # SHA-256, the optional conditioner, is gnulib's: LGPL 2.1 or later, from the package as it stands.
@@ -117,6 +122,12 @@ $(EFI): $(BUILD)/seedvisor.so
 	@echo "EFI     $@"
 	$(Q)objcopy -j .text -j .sdata -j .data -j .rodata -j .dynamic -j .dynsym -j .rel -j .rela \
 		-j '.rel.*' -j '.rela.*' -j .reloc --target efi-app-x86_64 --subsystem=10 $< $@
+
+ifndef FAULTS
+FAULTS_EFI := $(BUILD)/faults/seedvisor.efi
+$(FAULTS_EFI): FORCE
+	+$(Q)$(MAKE) --no-print-directory FAULTS=1 $@
+endif
 
 # The guest's ACPI byte code: compiled by iasl, which also makes the C table of it.
 $(DSDT): arch/x86/guest/dsdt.asl
@@ -194,7 +205,7 @@ conformance: ## Fail if a row of virtio/CONFORMANCE.md names no code or no test
 check: format-check conformance reference-check tidy $(EFI) unit ## What a developer runs all day
 
 system: packages ## Boot every scenario in the emulators (SYSTEM_ACCELS=bochs,tcg)
-	+$(Q)$(MAKE) --no-print-directory $(EFI) guest $(BUILD)/guest/probe.efi
+	+$(Q)$(MAKE) --no-print-directory $(EFI) $(FAULTS_EFI) guest $(BUILD)/guest/probe.efi
 	$(Q)$(PYTHON) -m pytest -q guest-tests/system --accel $(SYSTEM_ACCELS)
 
 # A make of its own, with jobs of its own: test-summary is no make and hands none on.
@@ -206,7 +217,7 @@ TEST_COMMANDS = $(foreach test,$(HOST_TESTS) $(THREADS),'$(test)') \
 	'$(PYTHON) -m pytest -v guest-tests/system --accel $(SYSTEM_ACCELS)'
 
 test: packages ## Everything, as CI runs it
-	+$(Q)$(MAKE) --no-print-directory $(EFI) guest $(BUILD)/guest/probe.efi $(HOST_TESTS) $(THREADS) $(CHECKER)
+	+$(Q)$(MAKE) --no-print-directory $(EFI) $(FAULTS_EFI) guest $(BUILD)/guest/probe.efi $(HOST_TESTS) $(THREADS) $(CHECKER)
 	$(Q)SEEDVISOR_TEST_KERNEL=$(BUILD)/guest/vmlinuz tools/test-summary $(TEST_COMMANDS)
 
 clean: ## Remove everything that was built

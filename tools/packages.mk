@@ -30,6 +30,10 @@ PACKAGES += lz4 # Debian's cloud kernel is packed so
 PACKAGES += zstd # other kernels are
 PACKAGES += kmod # depmod and modprobe: which modules, in which order
 
+# To test the quality of what guests read (make quality)
+PACKAGES += ent # simple statistics
+PACKAGES += dieharder # many statistics
+
 # To test
 PACKAGES += libcmocka-dev # unit tests
 PACKAGES += libzydis-dev # a second opinion on the MMIO decoder

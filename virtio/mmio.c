@@ -212,7 +212,7 @@ bool virtio_mmio_running(const struct virtio_mmio *mmio)
 {
     uint32_t wanted = mmio->legacy ? 0 : VIRTIO_STATUS_DRIVER_OK;
 
-    return (mmio->status & (wanted | VIRTIO_STATUS_NEEDS_RESET | VIRTIO_STATUS_FAILED)) == wanted;
+    return (mmio->status & (wanted | VIRTIO_STATUS_FAILED)) == wanted;
 }
 
 /* Before DRIVER_OK and while suspended the news must wait (virtio 1.4, 2.1 and 3.4). */
@@ -351,7 +351,8 @@ static bool accept_features(struct virtio_mmio *mmio)
 
 static void notify_queue(struct virtio_mmio *mmio, uint32_t index)
 {
-    if (virtio_mmio_running(mmio) && index < mmio->queue_count && mmio->queues[index].ready) {
+    if (virtio_mmio_running(mmio) && index < mmio->queue_count && mmio->queues[index].ready &&
+        mmio->queues[index].breach == NULL) {
         mmio->operations->queue_notified(mmio->device, index);
     }
 }
@@ -384,7 +385,8 @@ static void enter_operation(struct virtio_mmio *mmio)
 /* virtio 1.4, 3.4: a device that does not work, or not yet, cannot be suspended. */
 static void suspend(struct virtio_mmio *mmio)
 {
-    if ((negotiated(mmio) & VIRTIO_FEATURE_SUSPEND) != 0 && virtio_mmio_running(mmio)) {
+    if ((negotiated(mmio) & VIRTIO_FEATURE_SUSPEND) != 0 && virtio_mmio_running(mmio) &&
+        (mmio->status & VIRTIO_STATUS_NEEDS_RESET) == 0) {
         mmio->suspending = true;
         pause_queues(mmio, true);
         finish_suspend(mmio);

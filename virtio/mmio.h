@@ -103,8 +103,9 @@ uint32_t virtio_mmio_register(const struct virtio_mmio *mmio, uint32_t offset);
 
 /*
  * Whether the device may touch its queues: DRIVER_OK is set, which it is not before the driver is
- * ready nor while suspended (a legacy driver need not set it), and neither has the driver given up
- * nor does the device wait for a reset (virtio 1.3, 2.1.2 and 2.4.1).
+ * ready nor while suspended (a legacy driver need not set it), and the driver has not given up
+ * (virtio 1.3, 2.1.2). A device that asked for a reset goes on as far as it can: what a driver that
+ * knows of no DEVICE_NEEDS_RESET waits for may still come. A broken queue yields no buffers.
  */
 bool virtio_mmio_running(const struct virtio_mmio *mmio);
 

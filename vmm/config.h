@@ -10,7 +10,7 @@
 #define CONFIG_NAME_SIZE    32 /* with the terminator, as all that follow */
 #define CONFIG_PATH_SIZE    256
 #define CONFIG_CMDLINE_SIZE 2048 /* what Linux takes on x86 */
-#define CONFIG_FAULT_SIZE   128
+#define CONFIG_FAULT_SIZE   256
 #define CONFIG_MODULES      8
 #define CONFIG_MAX_ERRORS   20
 
@@ -124,6 +124,7 @@ struct config_guest {
     struct config_rate rng_rate; /* of the entropy device */
     uint64_t rng_page;           /* enum config_rng_page */
     uint64_t rng_trap;           /* enum config_switch */
+    uint64_t rng_seed;           /* enum config_switch; at boot */
     uint64_t virtio;             /* enum config_virtio */
     uint64_t virtio_features;    /* the sum of 1 << enum config_virtio_feature */
     uint64_t debug_exit;         /* I/O port; 0: none */

@@ -125,6 +125,10 @@ static const struct config_key keys[] = {
      .example = "on",
      .help = "Whether the guest's own RDSEED and RDRAND instructions are intercepted and answered "
              "by the hypervisor."},
+    {GUEST_FIELD(rng_seed), .name = "rng.seed", CHOICE(switch_choices), .fallback = "on",
+     .example = "off",
+     .help = "Whether a Linux guest gets 32 random bytes with its boot parameters, so that its "
+             "generator is ready before its first instruction. off is for comparison."},
     {GUEST_FIELD(virtio), .name = "virtio", CHOICE(virtio_choices), .fallback = "modern",
      .example = "legacy",
      .help = "The register layout of the guest's virtio devices: version 2, or the legacy "

@@ -17,6 +17,7 @@ const char *exit_kind_name(enum exit_kind kind)
         [EXIT_HOST_INTERRUPT] = "host-interrupt",
         [EXIT_INTERRUPT_WINDOW] = "interrupt-window",
         [EXIT_EOI] = "eoi",
+        [EXIT_RANDOM] = "random",
         [EXIT_EXCEPTION] = "exception",
         [EXIT_INSTRUCTION] = "instruction",
         [EXIT_FLUSH] = "flush",
@@ -54,6 +55,9 @@ void exit_describe(const struct vm_exit *exit, char *text, size_t size)
     case EXIT_EXCEPTION:
         format(text, size, "vector %u, error code 0x%x", exit->exception.vector,
                exit->exception.error_code);
+        return;
+    case EXIT_RANDOM:
+        format(text, size, "register %u, %u bytes", exit->random.reg, exit->random.size);
         return;
     case EXIT_EOI:
         format(text, size, "vector %u", exit->vector);

@@ -18,6 +18,7 @@ enum exit_kind {
     EXIT_HOST_INTERRUPT,   /* an interrupt of the machine: no doing of the guest's */
     EXIT_INTERRUPT_WINDOW, /* the guest can take an interrupt now */
     EXIT_EOI,              /* the hardware performed an EOI of a level-triggered vector: .vector */
+    EXIT_RANDOM,           /* RDRAND or RDSEED of a guest for whom they are answered: .random */
     EXIT_EXCEPTION,        /* an exception we watch for, to be given back: .exception */
     EXIT_INSTRUCTION,      /* an instruction this machine does not have for a guest: #UD */
     EXIT_FLUSH,            /* INVD or WBINVD: nothing to do, for memory is coherent */
@@ -53,6 +54,11 @@ struct exit_control_register {
     uint64_t value;
 };
 
+struct exit_random {
+    uint8_t reg;  /* enum general_register: where the bytes go */
+    uint8_t size; /* bytes: 2, 4 or 8 */
+};
+
 struct exit_exception {
     uint8_t vector;
     bool has_error_code;
@@ -68,6 +74,7 @@ struct vm_exit {
         struct exit_memory memory;
         struct exit_msr msr;
         struct exit_control_register control_register;
+        struct exit_random random;
         struct exit_exception exception;
         uint8_t vector;
         uint64_t code;

@@ -62,9 +62,12 @@ typedef void (*requirement_report)(void *context, const char *name, bool present
 #define MAP_READ  1U
 #define MAP_WRITE 2U
 
-/* Instructions that a guest may be shown in CPUID only if the hardware lets it execute them. */
+/* Instructions that a guest may be shown in CPUID only if the hardware lets it execute them... */
 #define GUEST_HAS_RDTSCP  (1U << 0)
 #define GUEST_HAS_INVPCID (1U << 1)
+/* ... or only where they are sound; these are not the backend's to say. */
+#define GUEST_HAS_RDRAND (1U << 2)
+#define GUEST_HAS_RDSEED (1U << 3)
 
 struct virtualization {
     const char *name;
@@ -75,8 +78,11 @@ struct virtualization {
     /* Reports every requirement on this CPU, in order. */
     void (*requirements)(requirement_report report, void *context);
 
-    /* The GUEST_HAS_ bits that hold here. Valid after requirements(). */
+    /* The GUEST_HAS_ bits of the first kind that hold here. Valid after requirements(). */
     unsigned (*guest_instructions)(void);
+
+    /* Whether a guest's RDRAND and RDSEED can be made to exit. Valid after requirements(). */
+    bool (*traps_random)(void);
 
     /*
      * Turns it on for this CPU, with one page from `arena` kept until disable(). False, with a

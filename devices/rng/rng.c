@@ -3,6 +3,8 @@
 
 #include <stddef.h>
 
+#include "devices/rng/fault_source.h"
+
 /* What one kick or poll may still ask of the source. */
 struct budget {
     uint32_t words;
@@ -116,8 +118,10 @@ static bool serve_chain(struct rng *rng, struct budget *budget)
         return false;
     }
     rate_spend(&rng->rate, now, filled);
-    virtqueue_complete(&rng->queue, &rng->chain, filled);
-    device_trace_record(rng->transport.trace, DEVICE_COMPLETION, filled);
+    uint32_t told = fault_completes_empty() ? 0 : filled;
+
+    virtqueue_complete(&rng->queue, &rng->chain, told);
+    device_trace_record(rng->transport.trace, DEVICE_COMPLETION, told);
     rng->holding = false;
     rng->counters.requests++;
     rng->counters.bytes += filled;

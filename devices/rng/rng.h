@@ -42,8 +42,10 @@ struct rng_counters {
  * One device. It points into itself, so it must stay where it was initialised. A completed buffer
  * holds 1 to n good bytes, n being its writable length: never 0, which the standard forbids and
  * which makes Linux wait for ever, and never more. Without a byte the buffer waits its turn, and if
- * the source is in permanent fault the device asks for a reset. With a rate limit the bytes of a
- * buffer are those that are due, and it waits if none are.
+ * the source is in permanent fault the device asks for a reset; the buffer goes on waiting all the
+ * same, for Linux's driver takes no notice of such a wish, and may have its hands tied: its probing
+ * can wait for this very buffer. With a rate limit the bytes of a buffer are
+ * those that are due, and it waits if none are.
  */
 struct rng {
     struct virtio_mmio transport;

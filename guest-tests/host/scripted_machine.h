@@ -306,9 +306,8 @@ static inline void scripted_machine_reset(void)
     memset(&machine, 0, sizeof(machine));
     scripted_host_reset();
     machine.clock = (struct wall_clock){.unix_seconds = 1795219200, .frequency = MACHINE_FREQUENCY};
-    machine.policy = (struct cpu_policy){.host = scripted_cpuid,
-                                         .instructions = GUEST_HAS_RDTSCP | GUEST_HAS_INVPCID,
-                                         .tsc_frequency = MACHINE_FREQUENCY};
+    machine.policy = (struct cpu_policy){
+        .host = scripted_cpuid, .instructions = UINT32_MAX, .tsc_frequency = MACHINE_FREQUENCY};
     cpu_policy_init(&machine.policy);
     entropy_init(&machine.entropy, &source);
     arena_init(&machine.arena, machine.arena_memory, sizeof(machine.arena_memory));

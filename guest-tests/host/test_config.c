@@ -109,6 +109,7 @@ static void test_full_file(void **state)
                 "virtio.features = event_idx ,\tindirect\n"
                 "rng.rate = 4096/1000ms\n"
                 "rng.trap = on\n"
+                "rng.seed = off\n"
                 "cpus = 0,2-3\n"
                 "boot = linux\n"
                 "debug_exit = 0xf4\n"
@@ -147,6 +148,7 @@ static void test_full_file(void **state)
     assert_int_equal(config.guests[0].rng_rate.bytes, 4096);
     assert_int_equal(config.guests[0].rng_rate.period, 1000);
     assert_int_equal(config.guests[0].rng_trap, CONFIG_ON);
+    assert_int_equal(config.guests[0].rng_seed, CONFIG_OFF);
     assert_int_equal(config.guests[0].cpus, 1 << 0 | 1 << 2 | 1 << 3);
     assert_int_equal(config.guests[0].boot, CONFIG_BOOT_LINUX);
     assert_int_equal(config.guests[0].modules.count, 0);
@@ -185,6 +187,7 @@ static void test_defaults(void **state)
     assert_int_equal(config.guests[0].rng_rate.bytes, 0);
     assert_int_equal(config.guests[0].rng_rate.period, 0);
     assert_int_equal(config.guests[0].rng_trap, CONFIG_OFF);
+    assert_int_equal(config.guests[0].rng_seed, CONFIG_ON);
     assert_int_equal(config.guests[0].cpus, 0);
     assert_int_equal(config.guests[0].boot, CONFIG_BOOT_AUTO);
     assert_int_equal(config.guests[0].modules.count, 0);
@@ -543,8 +546,8 @@ static void test_paths_and_texts(void **state)
 
 #define GUEST_KEYS                                                                                 \
     "kernel, initrd, modules, cmdline, boot, memory, vcpus, cpus, rng, rng.rate, rng.page, "       \
-    "rng.trap, virtio, virtio.features, debug_exit, fw_cfg, on_poweroff, on_reboot, on_crash, "    \
-    "restart.limit, start, start.delay"
+    "rng.trap, rng.seed, virtio, virtio.features, debug_exit, fw_cfg, on_poweroff, on_reboot, "    \
+    "on_crash, restart.limit, start, start.delay"
 
 static void test_unknown_keys(void **state)
 {
@@ -706,7 +709,7 @@ static void test_the_table_is_complete(void **state)
     size_t count = 0;
     const struct config_key *keys = config_keys(&count);
 
-    assert_int_equal(count, 30);
+    assert_int_equal(count, 31);
     for (size_t i = 0; i < count; i++) {
         char text[256];
         bool host = strcmp(keys[i].section, "host") == 0;

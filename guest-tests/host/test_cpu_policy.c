@@ -11,7 +11,8 @@
 #include "arch/x86/guest/cpu_policy.h"
 #include "vmm/virtualization.h"
 
-#define ALL_INSTRUCTIONS (GUEST_HAS_RDTSCP | GUEST_HAS_INVPCID)
+#define SOUND            (GUEST_HAS_RDRAND | GUEST_HAS_RDSEED)
+#define ALL_INSTRUCTIONS (GUEST_HAS_RDTSCP | GUEST_HAS_INVPCID | SOUND)
 #define LAST_BASIC       0x20U
 #define LAST_EXTENDED    0x80000021U
 
@@ -150,18 +151,32 @@ static void test_init_starts_afresh(void **state)
 static void test_missing_instructions(void **state)
 {
     (void)state;
-    policy.instructions = 0;
+    policy.instructions = SOUND;
     cpu_policy_init(&policy);
     assert_leaf(7, 0, (struct cpuid_registers){0, 0x219c03a9, 0x704, 0xac000400});
     assert_leaf(0x80000001, 0, (struct cpuid_registers){0, 0, 0x1f1, 0x26500800});
-    policy.instructions = GUEST_HAS_RDTSCP;
+    policy.instructions = GUEST_HAS_RDTSCP | SOUND;
     cpu_policy_init(&policy);
     assert_leaf(7, 0, (struct cpuid_registers){0, 0x219c03a9, 0x400704, 0xac000400});
     assert_leaf(0x80000001, 0, (struct cpuid_registers){0, 0, 0x1f1, 0x2e500800});
-    policy.instructions = GUEST_HAS_INVPCID;
+    policy.instructions = GUEST_HAS_INVPCID | SOUND;
     cpu_policy_init(&policy);
     assert_leaf(7, 0, (struct cpuid_registers){0, 0x219c07a9, 0x704, 0xac000400});
     assert_leaf(0x80000001, 0, (struct cpuid_registers){0, 0, 0x1f1, 0x26500800});
+}
+
+/* Nor are those that are unsound here. */
+static void test_unsound_instructions(void **state)
+{
+    (void)state;
+    policy.instructions = ALL_INSTRUCTIONS & ~GUEST_HAS_RDSEED;
+    cpu_policy_init(&policy);
+    assert_int_equal(ask(7, 0).ebx & 1U << 18, 0);
+    assert_int_not_equal(ask(1, 0).ecx & 1U << 30, 0);
+    policy.instructions = ALL_INSTRUCTIONS & ~GUEST_HAS_RDRAND;
+    cpu_policy_init(&policy);
+    assert_int_not_equal(ask(7, 0).ebx & 1U << 18, 0);
+    assert_int_equal(ask(1, 0).ecx & 1U << 30, 0);
 }
 
 /* A machine with one feature: the CR4 bits that go with it, and no others. */
@@ -602,6 +617,7 @@ int main(void)
         cmocka_unit_test_setup(test_old_machine, set_up),
         cmocka_unit_test_setup(test_init_starts_afresh, set_up),
         cmocka_unit_test_setup(test_missing_instructions, set_up),
+        cmocka_unit_test_setup(test_unsound_instructions, set_up),
         cmocka_unit_test_setup(test_control_register_bits, set_up),
         cmocka_unit_test_setup(test_vendor_leaves, set_up),
         cmocka_unit_test_setup(test_passed_and_hidden_leaves, set_up),

@@ -310,6 +310,17 @@ static void test_seed(void **state)
     destroy(fixture);
 }
 
+static void test_no_seed(void **state)
+{
+    (void)state;
+    struct fixture *fixture = make(64 * MEGA, 0);
+
+    fixture->image.rng_seed = NULL;
+    assert_loads(fixture);
+    assert_int_equal(get(at(fixture, fixture->start.rsi), 0x250, 8), 0);
+    destroy(fixture);
+}
+
 /* Linux's last way but one to reboot: real-mode code at F000:FFF0 that writes the reset register.
  */
 static void test_reset_vector(void **state)
@@ -566,6 +577,7 @@ int main(void)
         cmocka_unit_test(test_zero_page),
         cmocka_unit_test(test_memory_map),
         cmocka_unit_test(test_seed),
+        cmocka_unit_test(test_no_seed),
         cmocka_unit_test(test_reset_vector),
         cmocka_unit_test(test_without_initrd),
         cmocka_unit_test(test_pieces_are_apart),

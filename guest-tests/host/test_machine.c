@@ -283,6 +283,16 @@ static void test_load_again(void **state)
     assert_memory_equal(ram + machine.image.rsdp_gpa, "RSD PTR ", 8);
 }
 
+static void test_start_without_a_seed(void **state)
+{
+    (void)state;
+    machine.vm.arch->setup.seed = NULL;
+    assert_true(arch_vm_load(&machine.vm));
+    assert_int_equal(machine.script.asked, 0);
+    assert_null(machine.image.rng_seed);
+    assert_int_equal(machine.vm.arch->start.rip, 0x1000200);
+}
+
 /* Without entropy there is no seed, and without a seed no guest: no endless wait either. */
 static void test_start_without_entropy(void **state)
 {
@@ -434,6 +444,7 @@ int main(void)
         cmocka_unit_test_setup(test_exhausted_arena, set_up),
         cmocka_unit_test_setup_teardown(test_start, set_up_start, tear_down_start),
         cmocka_unit_test_setup_teardown(test_start_of_no_kernel, set_up_start, tear_down_start),
+        cmocka_unit_test_setup_teardown(test_start_without_a_seed, set_up_start, tear_down_start),
         cmocka_unit_test_setup_teardown(test_start_without_entropy, set_up_start, tear_down_start),
         cmocka_unit_test_setup_teardown(test_load_again, set_up_start, tear_down_start),
         cmocka_unit_test_setup(test_lines, set_up_machine),

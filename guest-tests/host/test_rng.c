@@ -398,6 +398,13 @@ static void poll_while_working(struct machine *machine, unsigned limit)
     }
 }
 
+static void poll_often(struct machine *machine, unsigned times)
+{
+    for (unsigned i = 0; i < times; i++) {
+        rng_poll(&machine->rng);
+    }
+}
+
 /* A source that fails for good: no completion, DEVICE_NEEDS_RESET; a reset works once it is good.
  */
 static void test_permanent_fault(void **state)
@@ -410,7 +417,7 @@ static void test_permanent_fault(void **state)
     add_buffer(driver, 0, BUFFER_AREA, 64);
     kick(driver);
     assert_int_equal(reg(driver, 0x070), 15);
-    poll_while_working(machine, 100);
+    poll_often(machine, 100);
     assert_int_equal(reg(driver, 0x070), 64 | 15);
     assert_int_equal(reg(driver, 0x060), 2);
     assert_int_equal(used_idx(driver), 0);
@@ -420,7 +427,7 @@ static void test_permanent_fault(void **state)
     bring_up(driver, F_VERSION_1, 8);
     add_buffer(driver, 0, BUFFER_AREA, 64);
     kick(driver);
-    poll_while_working(machine, 100);
+    poll_often(machine, 100);
     assert_int_equal(reg(driver, 0x070), 64 | 15);
     assert_int_equal(used_idx(driver), 0);
 
@@ -433,6 +440,33 @@ static void test_permanent_fault(void **state)
     assert_int_equal(reg(driver, 0x070), 15);
     expect_used(driver, 5, 64);
     assert_true(machine->rng.counters.requests == 1);
+}
+
+/*
+ * A driver that takes no notice of DEVICE_NEEDS_RESET, as Linux's, has its buffer filled and its
+ * kicks answered once the source is good again.
+ */
+static void test_fault_outlasted(void **state)
+{
+    struct machine *machine = *state;
+    struct driver *driver = &machine->driver;
+
+    bring_up(driver, F_VERSION_1, 8);
+    fail_from_now(machine, SCRIPT_STUCK, FOREVER);
+    add_buffer(driver, 0, BUFFER_AREA, 64);
+    kick(driver);
+    poll_often(machine, 100);
+    assert_int_equal(reg(driver, 0x070), 64 | 15);
+    assert_int_equal(used_idx(driver), 0);
+    assert_true(rng_has_work(&machine->rng));
+
+    machine->script.tries = 0;
+    poll_while_working(machine, 1000);
+    expect_used(driver, 0, 64);
+    add_buffer(driver, 1, BUFFER_AREA, 64);
+    kick(driver);
+    expect_used(driver, 1, 64);
+    assert_int_equal(reg(driver, 0x070), 64 | 15);
 }
 
 /* A passing fault is a delay: the buffer waits through the back-off and the start-up test. */
@@ -706,6 +740,7 @@ int main(void)
         TEST(test_readable_buffers),
         TEST(test_breach_and_recovery),
         TEST(test_permanent_fault),
+        TEST(test_fault_outlasted),
         TEST(test_passing_fault),
         TEST(test_reset_with_a_parked_buffer),
         TEST(test_two_guests),

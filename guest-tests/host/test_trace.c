@@ -61,6 +61,7 @@ static const struct printed cases[] = {
      "control-register CR4 = 0x6f0"},
     {{.kind = EXIT_EXCEPTION, .exception = {.vector = 17, .error_code = 3}},
      "exception vector 17, error code 0x3"},
+    {{.kind = EXIT_RANDOM, .random = {.reg = 11, .size = 8}}, "random register 11, 8 bytes"},
     {{.kind = EXIT_EOI, .vector = 0x31}, "eoi vector 49"},
     {{.kind = EXIT_ENTRY_FAILED, .code = 0x80000021}, "entry-failed code 0x80000021"},
     {{.kind = EXIT_UNEXPECTED, .code = 9}, "unexpected code 0x9"},

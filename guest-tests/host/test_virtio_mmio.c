@@ -610,7 +610,7 @@ static void test_reset(void **state)
     complete_one(probe, 0);
     virtio_mmio_needs_reset(&probe->mmio);
     assert_int_equal(reg(driver, 0x070), 64 | 15);
-    assert_false(virtio_mmio_running(&probe->mmio));
+    assert_true(virtio_mmio_running(&probe->mmio));
     set_reg(driver, 0x070, 0);
     assert_int_equal(reg(driver, 0x070), 0);
     assert_int_equal(reg(driver, 0x060), 0);

@@ -309,6 +309,23 @@ static void test_virtual_apic(void **state)
     }
 }
 
+/* RDRAND and RDSEED exit both or not at all, and only for the guests that want it. */
+static void test_random(void **state)
+{
+    (void)state;
+    static const uint32_t parts[] = {1U << 11, 1U << 16};
+
+    assert_true(find());
+    assert_true(controls.random);
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        set_up(NULL);
+        msrs[SECONDARY - FIRST_MSR] &= ~ALLOWED_1(parts[i]);
+        assert_true(find());
+        assert_false(controls.random);
+        assert_int_equal(controls.value[CONTROL_SECONDARY], 0x10ea);
+    }
+}
+
 /* A control that must be 1 is 1, though nobody asked for it. */
 static void test_must_be_1(void **state)
 {
@@ -335,6 +352,7 @@ int main(void)
         cmocka_unit_test(test_wanted_controls),
         cmocka_unit_test(test_vpid_without_flush),
         cmocka_unit_test(test_virtual_apic),
+        cmocka_unit_test_setup(test_random, set_up),
         cmocka_unit_test_setup(test_must_be_1, set_up),
     };
 

@@ -136,6 +136,8 @@ static void test_every_reason(void **state)
         {54, EXIT_FLUSH},
         {55, EXIT_XSETBV},
         {56, EXIT_MSR_WRITE},
+        {57, EXIT_RANDOM},
+        {61, EXIT_RANDOM},
     };
 
     for (unsigned reason = 0; reason < 1000; reason++) {
@@ -359,6 +361,24 @@ static void test_lmsw(void **state)
     assert_control(0, CR0_PE | CR0_WP);
 }
 
+/* SDM Vol. 3C, table 28-12; the other bits of the field are undefined. */
+static void test_random(void **state)
+{
+    (void)state;
+    static const uint8_t sizes[] = {2, 4, 8};
+
+    for (unsigned i = 0; i < 3 * GENERAL_REGISTERS; i++) {
+        unsigned reg = i / 3;
+
+        vmcs[VMCS_EXIT_INSTRUCTION_INFORMATION] = 0xffffe787 | i % 3 << 11 | reg << 3;
+        const struct vm_exit *exit = translate(i % 2 == 0 ? 57 : 61, 0);
+
+        assert_int_equal(exit->kind, EXIT_RANDOM);
+        assert_int_equal(exit->random.reg, reg);
+        assert_int_equal(exit->random.size, sizes[i % 3]);
+    }
+}
+
 static void test_exceptions(void **state)
 {
     (void)state;
@@ -514,6 +534,7 @@ int main(void)
         cmocka_unit_test_setup(test_mov_in_narrower_modes, set_up),
         cmocka_unit_test_setup(test_clts, set_up),
         cmocka_unit_test_setup(test_lmsw, set_up),
+        cmocka_unit_test_setup(test_random, set_up),
         cmocka_unit_test_setup(test_exceptions, set_up),
         cmocka_unit_test_setup(test_host_nmi, set_up),
         cmocka_unit_test_setup(test_debug_exception, set_up),

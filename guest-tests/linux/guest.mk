@@ -7,6 +7,7 @@ GUEST_PACKAGES := $(GUEST)/packages
 GUEST_KERNEL := $(GUEST_PACKAGES)/$(GUEST_KERNEL_PACKAGE)
 GUEST_BUSYBOX := $(GUEST_PACKAGES)/busybox-static
 GUEST_RNG_TOOLS := $(GUEST_PACKAGES)/rng-tools-debian
+GUEST_SSH := $(GUEST_PACKAGES)/openssh-client
 GUEST_TESTS := $(wildcard $(GUEST_SOURCE)/tests/*.sh)
 GUEST_CFLAGS := -std=gnu11 -O2 -g0 -Wall -Wextra -Werror
 GUEST_FILES := $(GUEST)/vmlinuz $(GUEST)/initramfs.cpio
@@ -36,7 +37,8 @@ $(GUEST)/start: $(GUEST_SOURCE)/start.c
 		-o $@ $<
 
 GUEST_BENCHES := $(GUEST)/rng-bench $(GUEST)/exit-bench
-GUEST_PROGRAMS := $(GUEST)/share $(GUEST)/write-port $(GUEST_BENCHES)
+GUEST_PROGRAMS := $(addprefix $(GUEST)/,fill-memory random-check read-hwrng share starve write-port) \
+	$(GUEST_BENCHES)
 
 $(GUEST_BENCHES): $(GUEST)/%: guest-tests/bench/%.c guest-tests/bench/ticks.h
 	@mkdir -p $(@D)
@@ -52,6 +54,11 @@ $(GUEST)/initramfs.cpio: $(GUEST_SOURCE)/make-initramfs $(GUEST_SOURCE)/init $(G
 	$(GUEST_SOURCE)/make-initramfs -o $@ -k $(GUEST_KERNEL) -b $(GUEST_BUSYBOX)/bin/busybox \
 		-i $(GUEST)/start $(GUEST_RNG_TOOLS)/usr/bin/rngtest $(GUEST_PROGRAMS)
 
+# With what a first boot does with its randomness.
+$(GUEST)/starvation.cpio: $(GUEST)/initramfs.cpio $(GUEST_SSH)/.unpacked
+	$(GUEST_SOURCE)/make-initramfs -o $@ -k $(GUEST_KERNEL) -b $(GUEST_BUSYBOX)/bin/busybox \
+		-i $(GUEST)/start $(GUEST)/starve $(GUEST_SSH)/usr/bin/ssh-keygen
+
 $(GUEST)/demo.img: $(GUEST_SOURCE)/demo.conf $(GUEST_FILES) $(BUILD)/seedvisor.efi tools/mkimage
 	tools/mkimage -o $@ -e $(BUILD)/seedvisor.efi -c $< $(GUEST_FILES)
 
@@ -63,7 +70,17 @@ $(GUEST)/plain-boot.efi: $(GUEST_SOURCE)/plain-boot.c tools/make-efi
 boot-ticks: $(GUEST_FILES) $(GUEST)/plain-boot.efi $(BUILD)/seedvisor.efi
 	tools/boot-ticks
 
+.PHONY: starvation
+starvation: $(GUEST)/vmlinuz $(GUEST)/starvation.cpio $(BUILD)/seedvisor.efi ## Measure when a guest has randomness, with and without the device and the seed
+	$(Q)tools/starvation
+
+.PHONY: quality
+quality: packages ## Collect 32 MiB from a guest's /dev/hwrng and test them; renews guest-tests/QUALITY.txt
+	+$(Q)$(MAKE) --no-print-directory $(GUEST_FILES) $(BUILD)/seedvisor.efi
+	$(Q)tools/quality --rngtest $(GUEST_RNG_TOOLS)/usr/bin/rngtest > $(BUILD)/QUALITY.txt
+	$(Q)mv $(BUILD)/QUALITY.txt guest-tests/QUALITY.txt
+
 include guest-tests/system/probe/probe.mk
 
 # What guest-tests/system needs; `make test` builds it before it calls pytest.
-SYSTEM_TEST_FILES := $(BUILD)/seedvisor.efi $(GUEST_FILES) $(GUEST)/vmlinux $(BARE_FILES) $(PROBE)
+SYSTEM_TEST_FILES := $(BUILD)/seedvisor.efi $(FAULTS_EFI) $(GUEST_FILES) $(GUEST)/vmlinux $(BARE_FILES) $(PROBE)

@@ -124,7 +124,7 @@ def run_scenario(name, accel, build):
     image = record.with_suffix(".img")
     try:
         make_image(image, scenario.text(), [BUILD / file for file in scenario.files],
-                   build / "seedvisor.efi")
+                   BUILD / scenario.efi if scenario.efi else build / "seedvisor.efi")
         options = ["--accel", accel, "--timeout", str(TIMEOUTS[accel]), "--memory",
                    str(scenario.memory), "--cpus", str(scenario.cpus)]
         if accel in scenario.cpu:

@@ -6,6 +6,7 @@ KERNEL = "guest/vmlinuz"
 INITRAMFS = "guest/initramfs.cpio"
 LINUX = (KERNEL, INITRAMFS)
 ALL = ("bochs", "tcg", "kvm")
+FAULTS = "faults/seedvisor.efi"  # make FAULTS=1
 
 # quiet and cryptomgr.notests: an emulator's time goes into console output and into the kernel's
 # tests of its cryptography otherwise. The demonstration runs without them.
@@ -26,6 +27,11 @@ def two_guests(first, second, words, **keys):
     """A configuration with two such guests, a and b."""
     return "".join(linux(test, words, **keys).replace("[guest linux]", f"[guest {name}]") + "\n"
                    for name, test in (("a", first), ("b", second)))
+
+
+def faulty(test, script, **keys):
+    """A configuration for the build whose source of entropy fails by a script."""
+    return linux(test, host=f"debug.rng_fault = {script}", **keys)
 
 
 ALL_FEATURES = "indirect, event_idx, packed, in_order, notification_data, ring_reset, suspend"
@@ -54,6 +60,7 @@ class Scenario:
     replies: tuple = ()  # each (texts that the console shows..., what is then typed)
     egd: str = None  # what a daemon at the second serial port does, see egd.py
     launch: tuple = ()  # more options of tools/launch
+    efi: str = None  # the hypervisor, below build/; None: the build that is tested
 
     def text(self):
         return self.configuration() if callable(self.configuration) else self.configuration
@@ -147,6 +154,19 @@ SCENARIOS = {
     "flood": Scenario(two_guests("pace", "talk", ""), memory=768, cpus=2, replies=(
         ("[a] seedvisor-guest: pace alone", BOTH_TALK[1], "\x011flood\r"),
         ("flood 99 ", "\x010go\r"), ("[a] seedvisor-guest: pace beside", "\x01xy"))),
+    # RDRAND and RDSEED: VMX traps them, SVM has no way to.
+    "trap": Scenario(linux("random=850", **{"rng.trap": "on"}), accels=("bochs",)),
+    "trap-on-svm": Scenario(linux("random=850", **{"rng.trap": "on"}), files=(), accels=("tcg",)),
+    # Sources that fail.
+    "fault-recover": Scenario(
+        faulty("faults=recover", "good 4000, dry 3000ms, good 20000, stuck 3, good 20000, "
+               "repeat 8, good 20000, zero 40, good 20000, ones 40, good 20000, fail 20000"),
+        efi=FAULTS),
+    "fault-boot": Scenario(faulty("faults=boot", "dry 3000ms"), efi=FAULTS),
+    "fault-permanent": Scenario(faulty(
+        "faults=permanent", "good 4000, stuck 15000ms, good 160000, stuck 15000ms"), efi=FAULTS),
+    "fault-empty": Scenario(faulty("faults=empty", "good 3000, empty 1"), efi=FAULTS),
+    "fault-refused": Scenario(faulty("poweroff", "dry"), files=()),
     # Guests that fail.
     "triple-fault": Scenario(linux("crash=triple", "reboot=t")),
     "unmapped": Scenario(linux("crash=unmapped")),
@@ -159,6 +179,11 @@ SCENARIOS = {
     "no-nested-paging": Scenario(linux("poweroff"), accels=("tcg",), cpu={"tcg": "max,-npt"}),
     "no-rdseed": Scenario(linux("poweroff"), accels=("bochs",),
                           cpu={"bochs": "corei7_haswell_4770"}),
+    "bad-rdseed": Scenario(linux("poweroff"), files=(), accels=("tcg",),
+                           cpu={"tcg": "max,family=23,model=71,stepping=0"}),
+    "old-microcode": Scenario(
+        linux("poweroff"), files=(), accels=("tcg",),
+        cpu={"tcg": "max,family=26,model=68,stepping=0,ucode-rev=0x0b404034"}),
     "no-configuration": Scenario(None, files=()),
     "wrong-path": Scenario(linux("poweroff", kernel="/boot/nowhere"), files=()),
     "no-bzimage": Scenario(linux("poweroff", kernel="/initramfs.cpio"), files=(INITRAMFS,)),
@@ -169,7 +194,7 @@ SCENARIOS = {
 # What `make coverage` runs in the build that counts: in TCG nearly everything, in Bochs, which takes
 # several times as long, what TCG cannot show.
 COVERAGE = {
-    "tcg": SCENARIOS.keys() - {"demo"},
+    "tcg": {name for name, scenario in SCENARIOS.items() if scenario.efi is None} - {"demo"},
     "bochs": {"check", "all-features", "two-guests", "share", "triple-fault", "panic", "no-virtualization",
               "no-rdseed"},
     "kvm": set(),

@@ -24,6 +24,13 @@ def test_counters_are_told_at_the_end(outcome):
     outcome.must_say(r"tries [1-9]\d*, failures \d+")
 
 
+@pytest.mark.scenario("check")
+def test_what_is_known_of_the_processor_is_told(outcome, accel):
+    cpu = {"bochs": "Intel family 0x6 model 0x3d stepping 4, microcode 0x0",
+           "tcg": "AMD family 0xf model 0x6b stepping 1, microcode 0x1000065"}.get(accel, "")
+    outcome.must_say(f"entropy: RDSEED of {cpu}.*: nothing is known against it")
+
+
 @pytest.mark.scenario("check", "reboot")
 def test_two_boots_deliver_different_bytes(outcomes):
     for source, digits in (("urandom", 128), ("hwrng", 128), ("boot_id", 36)):

@@ -30,6 +30,21 @@ def test_no_rdseed(outcome):
                 "not started")
 
 
+@pytest.mark.scenario("bad-rdseed")
+def test_processor_whose_rdseed_is_known_to_be_bad(outcome):
+    must_refuse(outcome, "entropy: RDSEED of AMD family 0x17 model 0x47 stepping 0, microcode",
+                ": it always returns all ones as success", "missing: an RDSEED that works",
+                "to mend it: set rng = rdrand, egd or none", "not started")
+
+
+@pytest.mark.scenario("old-microcode")
+def test_processor_with_old_microcode_is_noted(outcome):
+    """Not refused: what ends this run is that there is no kernel."""
+    must_refuse(outcome, "model 0x44 stepping 0, microcode 0xb404034: its 16-bit and 32-bit forms "
+                "return 0 as success too often (AMD-SB-7055", "to mend it: update the firmware",
+                "there is no such file on the boot volume")
+
+
 @pytest.mark.scenario("no-configuration")
 def test_no_configuration(outcome):
     must_refuse(outcome, "no configuration: neither", r"\EFI\seedvisor\seedvisor.conf",

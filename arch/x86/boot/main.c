@@ -14,6 +14,7 @@
 #include "arch/x86/host/console.h"
 #include "arch/x86/host/emulator.h"
 #include "arch/x86/host/power.h"
+#include "arch/x86/host/random_quirks.h"
 #include "arch/x86/host/rdseed.h"
 #include "build_id.h"
 #include "vmm/format.h"
@@ -173,7 +174,7 @@ static bool describe_machine(struct seedvisor *seedvisor)
     seedvisor->clock = (struct wall_clock){
         .unix_seconds = firmware_time(), .ticks = read_tsc(), .frequency = host->tsc_frequency};
     policy->host = cpuid;
-    policy->instructions = seedvisor->virtualization->guest_instructions();
+    policy->instructions = seedvisor->virtualization->guest_instructions() | random_quirks_shown();
     policy->tsc_frequency = host->tsc_frequency;
     if (cpuid(0, 0).eax >= 7 && (cpuid(7, 0).edx & 1U << 29) != 0) {
         policy->arch_capabilities = read_msr(MSR_ARCH_CAPABILITIES);

@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 
+#include "arch/x86/boot/faults.h"
 #include "arch/x86/boot/firmware.h"
 #include "arch/x86/boot/sources.h"
 #include "arch/x86/cpu/instructions.h"
@@ -69,6 +70,20 @@ static void check_memory(const struct config *config, struct findings *findings)
     }
 }
 
+/* Hiding them in CPUID instead would not do: programs can execute what they are not shown. */
+static void check_traps(const struct config *config, const struct virtualization *virtualization,
+                        struct findings *findings)
+{
+    for (unsigned i = 0; i < config->guest_count; i++) {
+        if (config->guests[i].rng_trap == CONFIG_ON && !virtualization->traps_random()) {
+            log_line("guest \"%s\": rng.trap = on: %s cannot make RDRAND and RDSEED exit",
+                     config->guests[i].name, virtualization->name);
+            log_line("  to mend it: set rng.trap = off; it needs VMX");
+            findings->missing++;
+        }
+    }
+}
+
 /* The index of the first backend that this CPU announces; BACKENDS if there is none. */
 static size_t find_backend(void)
 {
@@ -95,6 +110,10 @@ const struct virtualization *preflight(const struct config *config)
     check(&findings, "four-level paging", (read_cr4() & CR4_LA57) == 0,
           "switch five-level paging (LA57) off in the firmware's set-up");
     check_memory(config, &findings);
+    if (found < BACKENDS) {
+        check_traps(config, backends[found], &findings);
+    }
+    findings.missing += faults_accept(&config->host) ? 0 : 1;
     if (findings.missing == 0 && found < BACKENDS) {
         return backends[found];
     }

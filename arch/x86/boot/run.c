@@ -7,6 +7,7 @@
 #include "arch/x86/cpu/apic.h"
 #include "arch/x86/cpu/instructions.h"
 #include "arch/x86/host/power.h"
+#include "arch/x86/host/random_quirks.h"
 #include "virtio/virtio.h"
 #include "vmm/arch.h"
 #include "vmm/format.h"
@@ -15,6 +16,8 @@
 
 /* Preparing a CPU may include loading a guest of many GiB. */
 #define PREPARE_SECONDS 60U
+/* How long a source that is in trouble at the start is waited for. */
+#define ENTROPY_SECONDS 30U
 
 /* A turn of a vCPU when others wait for the CPU: 1 ms. */
 #define SLICES_PER_SECOND 1000U
@@ -68,6 +71,7 @@ static void enable_cpu(struct seedvisor *seedvisor, struct cpu *cpu)
     cpu_load(cpu);
     address_space_load(&seedvisor->page_table);
     apic_enable();
+    random_quirks_mitigate(cpu->index);
     cpu->armed_deadline = UINT64_MAX;
 }
 
@@ -178,8 +182,13 @@ static bool create_guest(struct seedvisor *seedvisor, struct guest *guest, unsig
         .policy = &seedvisor->policy,
         .clock = &seedvisor->clock,
         .image = &guest->image,
-        .seed = sources_seed(&seedvisor->sources, guest->config->rng),
+        .seed = guest->config->rng_seed == CONFIG_ON
+                    ? sources_seed(&seedvisor->sources, guest->config->rng)
+                    : NULL,
         .entropy = sources_core(&seedvisor->sources, guest->config->rng),
+        .random = guest->config->rng_trap == CONFIG_ON
+                      ? sources_seed(&seedvisor->sources, guest->config->rng)
+                      : NULL,
         .map_registers = guest->config->rng_page == CONFIG_RNG_MAPPED,
         .virtio_legacy = guest->config->virtio == CONFIG_VIRTIO_LEGACY,
         .virtio_features = virtio_features(guest->config),
@@ -284,6 +293,30 @@ static void init_lives(struct seedvisor *seedvisor)
     }
 }
 
+/*
+ * Until a source has passed its start-up test, or as long as one may be in trouble for a while.
+ * Nobody else waits yet; later no seed is worth the time of others. Slow sources give none.
+ */
+static void await_source(struct entropy_core *entropy, uint64_t limit)
+{
+    while (entropy_state(entropy) != ENTROPY_READY && read_tsc() < limit) {
+        if (entropy_refill(entropy, 64) == 0 && entropy_state(entropy) == ENTROPY_FAULT) {
+            entropy_retry(entropy);
+        }
+    }
+}
+
+static void await_entropy(const struct host *host)
+{
+    uint64_t limit = read_tsc() + ENTROPY_SECONDS * host->tsc_frequency;
+
+    for (unsigned i = 0; i < host->entropy_count; i++) {
+        if (!host->entropy[i]->source.slow) {
+            await_source(host->entropy[i], limit);
+        }
+    }
+}
+
 _Noreturn void seedvisor_run(struct seedvisor *seedvisor)
 {
     struct host *host = &seedvisor->host;
@@ -293,6 +326,7 @@ _Noreturn void seedvisor_run(struct seedvisor *seedvisor)
     apic_mask_legacy();
     apic_calibrate(host->tsc_frequency);
     host_init(host);
+    await_entropy(host);
     if (!create_guests(seedvisor) || !prepare_cpu(seedvisor, &host->cpus[0]) ||
         !start_other_cpus(seedvisor)) {
         power_off(RESULT_NOT_RUN);

@@ -1,6 +1,8 @@
 /* The entropy sources that the configuration asks for, and a core for each that is in use. */
 #include "arch/x86/boot/sources.h"
 
+#include "arch/x86/boot/faults.h"
+#include "arch/x86/host/random_quirks.h"
 #include "arch/x86/host/rdrand.h"
 #include "arch/x86/host/rdseed.h"
 #include "arch/x86/host/uart.h"
@@ -30,7 +32,9 @@ static uint64_t members(const struct config *config, uint64_t rng)
 
 static enum config_rng own_source(void)
 {
-    return rdseed_supported() || !rdrand_supported() ? CONFIG_RNG_RDSEED : CONFIG_RNG_RDRAND;
+    bool good = rdseed_supported() && !random_quirks_refused(INSTRUCTION_RDSEED);
+
+    return good || !rdrand_supported() ? CONFIG_RNG_RDSEED : CONFIG_RNG_RDRAND;
 }
 
 /* All sources that are needed. */
@@ -53,11 +57,13 @@ void sources_check(const struct config *config, requirement_report report, void 
             context, "RDSEED (CPUID.7:EBX.RDSEED)", rdseed_supported(),
             "use a processor with RDSEED: Intel since Broadwell (2014), AMD since Zen (2017); or "
             "rng = rdrand");
+        random_quirks_report(INSTRUCTION_RDSEED, report, context);
     }
     if ((sources >> CONFIG_SOURCE_RDRAND & 1) != 0) {
         report(context, "RDRAND (CPUID.1:ECX.RDRAND)", rdrand_supported(),
                "use a processor with RDRAND: Intel since Ivy Bridge (2012), AMD since Excavator "
                "(2015); or leave it out of rng = and rng.mix =");
+        random_quirks_report(INSTRUCTION_RDRAND, report, context);
     }
     if ((sources >> CONFIG_SOURCE_EGD & 1) != 0) {
         report(context, "a second serial port (0x2f8), for egd", host_uart_init(&host_uart_com2),
@@ -116,7 +122,9 @@ static void use(struct sources *sources, const struct config *config, uint64_t r
     if (sources->used[rng]) {
         return;
     }
-    const struct entropy_source source = make_source(sources, config, (enum config_rng)rng);
+    const struct entropy_source whole = make_source(sources, config, (enum config_rng)rng);
+    const struct entropy_source source =
+        rng == sources->own ? faults_source(&whole, host->tsc_frequency) : whole;
     struct entropy_core *core = &sources->cores[rng];
 
     entropy_init(core, &source);

@@ -48,10 +48,16 @@ struct cpuid_registers {
 #define EFER_NXE  (1ULL << 11)
 #define EFER_SVME (1ULL << 12) /* APM Vol. 2, 3.1.7 */
 
+#define RFLAGS_CF    (1ULL << 0)
 #define RFLAGS_FIXED (1ULL << 1)
+#define RFLAGS_PF    (1ULL << 2)
+#define RFLAGS_AF    (1ULL << 4)
+#define RFLAGS_ZF    (1ULL << 6)
+#define RFLAGS_SF    (1ULL << 7)
 #define RFLAGS_TF    (1ULL << 8)
 #define RFLAGS_IF    (1ULL << 9)
 #define RFLAGS_DF    (1ULL << 10)
+#define RFLAGS_OF    (1ULL << 11)
 #define RFLAGS_RF    (1ULL << 16)
 #define RFLAGS_VM    (1ULL << 17)
 
@@ -66,6 +72,7 @@ struct cpuid_registers {
 #define MSR_MICROCODE_REVISION 0x8bU
 #define MSR_ARCH_CAPABILITIES  0x10aU
 #define MSR_FLUSH_CMD          0x10bU
+#define MSR_MCU_OPT_CTRL       0x123U
 #define MSR_SYSENTER_CS        0x174U
 #define MSR_SYSENTER_ESP       0x175U
 #define MSR_SYSENTER_EIP       0x176U

@@ -32,7 +32,7 @@ struct boot_image {
     uint64_t rsdp_gpa; /* of the ACPI tables */
     /*
      * BOOT_SEED_SIZE fresh random bytes for the kernel's generator, which only Linux's own protocol
-     * can hand on. They are copied into guest memory; the caller wipes its own copy.
+     * can hand on; NULL: none. They are copied into guest memory; the caller wipes its own copy.
      */
     const uint8_t *rng_seed;
 };

@@ -291,6 +291,9 @@ enum exit_action arch_handle_exit(struct vcpu *vcpu, const struct vm_exit *exit)
     case EXIT_EOI:
         local_apic_report_eoi(&vcpu->arch->apic, exit->vector);
         return ACTION_RESUME;
+    case EXIT_RANDOM:
+        random_instruction(vcpu, &exit->random);
+        return ACTION_SKIP;
     case EXIT_EXCEPTION:
         return handle_exception(vcpu, &exit->exception);
     default:

@@ -252,6 +252,10 @@ static void write_setup_data(const struct linux_boot *loading)
 {
     uint8_t *data = loading->boot->low + BOOT_GPA_SETUP_DATA;
 
+    if (loading->boot->image->rng_seed == NULL) {
+        boot_put(loading->zero_page, HDR_SETUP_DATA, 8, 0); /* whatever the file has there */
+        return;
+    }
     boot_put(data, 0, 8, 0);
     boot_put(data, 8, 4, SETUP_RNG_SEED);
     boot_put(data, 12, 4, BOOT_SEED_SIZE);

@@ -342,10 +342,12 @@ static bool load_image(struct vm *vm)
         log_line("guest \"%s\": the ACPI tables do not fit", vm->name);
         return false;
     }
-    if (!take_seed(vm, seed)) {
-        return false;
+    if (vm->arch->setup.seed != NULL) {
+        if (!take_seed(vm, seed)) {
+            return false;
+        }
+        image->rng_seed = seed;
     }
-    image->rng_seed = seed;
     bool loaded = boot_load(&vm->memory, image, &vm->arch->start, error);
 
     wipe(seed, sizeof(seed));
@@ -410,6 +412,10 @@ static void print_vcpu_statistics(const struct vcpu *vcpu)
     log_line("  vCPU %u: exits %lu, ticks guest %lu, hypervisor %lu, idle %lu, waiting %lu",
              vcpu->index, exits, statistics->ticks_guest, ticks, statistics->ticks_idle,
              statistics->ticks_waiting);
+    if (vcpu->vm->arch->setup.random != NULL) {
+        log_line("    RDRAND and RDSEED answered %lu, without a word %lu",
+                 vcpu->arch->random.answered, vcpu->arch->random.dry);
+    }
     for (unsigned kind = 0; kind < EXIT_KINDS; kind++) {
         if (statistics->exits[kind] > 0) {
             log_line("    %-16s %9lu, hypervisor ticks each %lu",

@@ -11,6 +11,7 @@
 #include "arch/x86/guest/io_apic.h"
 #include "arch/x86/guest/local_apic.h"
 #include "arch/x86/guest/pvclock.h"
+#include "arch/x86/guest/random.h"
 #include "devices/debug_exit/debug_exit.h"
 #include "devices/fw_cfg/fw_cfg.h"
 #include "devices/power/power.h"
@@ -41,8 +42,9 @@ struct machine_setup {
     const struct cpu_policy *policy;
     const struct wall_clock *clock;
     struct boot_image *image;     /* its rsdp_gpa and rng_seed are filled in when it is loaded */
-    struct entropy_core *seed;    /* where the image's seed comes from */
+    struct entropy_core *seed;    /* where the image's seed comes from; NULL: it has none */
     struct entropy_core *entropy; /* of the entropy device; NULL: there is none */
+    struct entropy_core *random;  /* answers the guest's RDRAND and RDSEED; NULL: the processor */
     bool map_registers;           /* the entropy device's, for reading without exits */
     bool virtio_legacy;           /* its register layout is version 1 */
     uint64_t virtio_features;     /* that it offers beyond VIRTIO_F_VERSION_1 */
@@ -64,6 +66,7 @@ struct arch_vcpu {
     bool takes_interrupts;               /* RFLAGS.IF when it halted */
     struct guest_translation last_fetch; /* of an instruction that was to be decoded */
     uint16_t address_space;              /* VPID or ASID: unique on the machine, not 0 */
+    struct random_counters random;
 };
 
 struct arch_vm {

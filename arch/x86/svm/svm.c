@@ -88,6 +88,12 @@ static unsigned svm_guest_instructions(void)
     return GUEST_HAS_RDTSCP | GUEST_HAS_INVPCID;
 }
 
+/* There are no intercepts of RDRAND and RDSEED (APM Vol. 2, 15.9). */
+static bool svm_traps_random(void)
+{
+    return false;
+}
+
 static bool svm_enable(struct arena *arena)
 {
     void *save_area = arena_allocate(arena, PAGE_SIZE, PAGE_SIZE);
@@ -253,6 +259,7 @@ const struct virtualization svm_virtualization = {
     .supported = svm_supported,
     .requirements = svm_requirements,
     .guest_instructions = svm_guest_instructions,
+    .traps_random = svm_traps_random,
     .enable = svm_enable,
     .disable = svm_disable,
     .vm_create = svm_vm_create,

@@ -48,7 +48,9 @@ static const struct control table[] = {
     {CONTROL_SECONDARY, WANTED, SECONDARY_RDTSCP, "RDTSCP"},
     {CONTROL_SECONDARY, WANTED, SECONDARY_VPID, "VPID"},
     {CONTROL_SECONDARY, WANTED, SECONDARY_WBINVD, "WBINVD exiting"},
+    {CONTROL_SECONDARY, WANTED, SECONDARY_RDRAND, "RDRAND exiting"},
     {CONTROL_SECONDARY, WANTED, SECONDARY_INVPCID, "INVPCID"},
+    {CONTROL_SECONDARY, WANTED, SECONDARY_RDSEED, "RDSEED exiting"},
     {CONTROL_SECONDARY, WANTED, SECONDARY_X2APIC, "virtualize x2APIC mode"},
     {CONTROL_SECONDARY, WANTED, SECONDARY_APIC_REGISTERS, "APIC-register virtualization"},
     {CONTROL_SECONDARY, WANTED, SECONDARY_INTERRUPT_DELIVERY, "virtual-interrupt delivery"},
@@ -122,6 +124,7 @@ bool vmx_controls_find(msr_reader read, struct vmx_controls *controls, requireme
 {
     const uint32_t virtual_apic =
         SECONDARY_X2APIC | SECONDARY_APIC_REGISTERS | SECONDARY_INTERRUPT_DELIVERY;
+    const uint32_t random = SECONDARY_RDRAND | SECONDARY_RDSEED;
     uint64_t basic = read(MSR_VMX_BASIC);
     bool has_true = (basic & BASIC_TRUE_CONTROLS) != 0;
     bool complete = (basic & BASIC_MEMORY_TYPE_MASK) == BASIC_MEMORY_TYPE_WB;
@@ -158,7 +161,9 @@ bool vmx_controls_find(msr_reader read, struct vmx_controls *controls, requireme
         controls->value[CONTROL_SECONDARY] &= controls->vpid ? UINT32_MAX : ~SECONDARY_VPID;
     }
     controls->virtual_apic = (controls->value[CONTROL_SECONDARY] & virtual_apic) == virtual_apic;
-    /* They go on together, when a guest's APIC is in x2APIC mode; until then they are off. */
-    controls->value[CONTROL_SECONDARY] &= ~virtual_apic;
+    controls->random = (controls->value[CONTROL_SECONDARY] & random) == random;
+    /* They go on together, when a guest's APIC is in x2APIC mode or for a guest that is configured
+     * so; until then they are off. */
+    controls->value[CONTROL_SECONDARY] &= ~(virtual_apic | random);
     return complete;
 }

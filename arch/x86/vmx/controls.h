@@ -42,7 +42,9 @@ enum control_field {
 #define SECONDARY_UNRESTRICTED       (1U << 7)
 #define SECONDARY_APIC_REGISTERS     (1U << 8)
 #define SECONDARY_INTERRUPT_DELIVERY (1U << 9)
+#define SECONDARY_RDRAND             (1U << 11)
 #define SECONDARY_INVPCID            (1U << 12)
+#define SECONDARY_RDSEED             (1U << 16)
 
 #define EXIT_SAVE_DEBUG (1U << 2)
 #define EXIT_HOST_64BIT (1U << 9)
@@ -61,6 +63,7 @@ struct vmx_controls {
     uint32_t value[CONTROL_FIELDS];
     /* TPR shadow, x2APIC mode, register virtualisation and interrupt delivery, all four. */
     bool virtual_apic;
+    bool random; /* RDRAND and RDSEED can both be made to exit */
     bool ept_1g;
     bool vpid;
 };

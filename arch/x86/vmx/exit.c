@@ -13,6 +13,8 @@
 #define REASON_EPT_VIOLATION 48
 #define REASON_XSETBV        55
 #define REASON_APIC_WRITE    56
+#define REASON_RDRAND        57
+#define REASON_RDSEED        61
 #define REASONS              70
 #define REASON_ENTRY_FAILED  (1U << 31)
 
@@ -164,6 +166,19 @@ static void translate_msr(struct vcpu *vcpu, struct vm_exit *exit, enum exit_kin
     exit->msr.value = vcpu->general[GENERAL_RDX] << 32 | (uint32_t)vcpu->general[GENERAL_RAX];
 }
 
+/* SDM Vol. 3C, table 28-12. */
+static void translate_random(struct vm_exit *exit)
+{
+    static const uint8_t sizes[4] = {2, 4, 8, 8};
+    uint64_t information = vmcs_read(VMCS_EXIT_INSTRUCTION_INFORMATION);
+
+    exit->kind = EXIT_RANDOM;
+    exit->random = (struct exit_random){
+        .reg = information >> 3 & 0xf,
+        .size = sizes[information >> 11 & 3],
+    };
+}
+
 /*
  * The exit came while an event was being delivered: it is delivered again at the next entry, or
  * lost (SDM Vol. 3C, 28.2.4, 33.4.1).
@@ -214,6 +229,10 @@ static void translate_reason(struct vcpu *vcpu, struct vm_exit *exit, uint32_t r
         return;
     case REASON_XSETBV:
         translate_msr(vcpu, exit, EXIT_XSETBV);
+        return;
+    case REASON_RDRAND:
+    case REASON_RDSEED:
+        translate_random(exit);
         return;
     case REASON_EPT_VIOLATION:
         translate_memory(exit);

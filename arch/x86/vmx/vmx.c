@@ -86,6 +86,11 @@ static unsigned vmx_guest_instructions(void)
            ((secondary & SECONDARY_INVPCID) != 0 ? GUEST_HAS_INVPCID : 0);
 }
 
+static bool vmx_traps_random(void)
+{
+    return controls.random;
+}
+
 static bool vmx_enable(struct arena *arena)
 {
     uint32_t *region = arena_allocate(arena, PAGE_SIZE, PAGE_SIZE);
@@ -214,7 +219,9 @@ static void write_controls(struct vcpu *vcpu)
     struct backend_vcpu *backend = vcpu->backend;
 
     backend->primary = controls.value[CONTROL_PRIMARY];
-    backend->secondary = controls.value[CONTROL_SECONDARY];
+    backend->secondary =
+        controls.value[CONTROL_SECONDARY] |
+        (vcpu->vm->arch->setup.random != NULL ? SECONDARY_RDRAND | SECONDARY_RDSEED : 0);
     vmcs_write(VMCS_PIN_CONTROLS, controls.value[CONTROL_PIN]);
     vmcs_write(VMCS_PRIMARY_CONTROLS, backend->primary);
     vmcs_write(VMCS_SECONDARY_CONTROLS, backend->secondary);
@@ -718,6 +725,7 @@ const struct virtualization vmx_virtualization = {
     .supported = vmx_supported,
     .requirements = vmx_requirements,
     .guest_instructions = vmx_guest_instructions,
+    .traps_random = vmx_traps_random,
     .enable = vmx_enable,
     .disable = vmx_disable,
     .vm_create = vmx_vm_create,
