@@ -1,4 +1,6 @@
 # From the records of the runs to the figures that are shown and compared.
+import dataclasses
+
 from bench.console import Incomplete
 
 MIB = 1 << 20
@@ -93,6 +95,25 @@ def size_figures(record, windows, efi_bytes):
     return figures
 
 
+class NotRepeated(Exception):
+    """Two runs that must be the same are not; the text tells where."""
+
+
+def must_repeat(first, second):
+    """Raises NotRepeated unless two records agree in every number."""
+    pairs = [("", dataclasses.asdict(first), dataclasses.asdict(second))]
+    found = []
+    while pairs:
+        name, one, other = pairs.pop()
+        if isinstance(one, dict) and isinstance(other, dict):
+            pairs += [(f"{name} {key}", one.get(key), other.get(key))
+                      for key in sorted(set(one) | set(other), reverse=True)]
+        elif one != other:
+            found.append(f" {name}: {one} and {other}")
+    if found:
+        raise NotRepeated("a run did not repeat itself:\n" + "\n".join(found))
+
+
 def of_machine(records, efi_bytes):
     """The figures of one machine: name to number.
 
@@ -100,6 +121,8 @@ def of_machine(records, efi_bytes):
     would have told is left out.
     """
     one = records["one"]
+    if "again" in records:
+        must_repeat(records["few"], records["again"])
     windows = {int(name.removeprefix("window")): record for name, record in sorted(records.items())
                if name.startswith("window")}
     figures = request_figures(one, records["few"])

@@ -45,10 +45,3 @@ def text(result):
 
 def title(result):
     return f"Seedvisor {result['commit']}, {result['date']}, Linux {result['kernel']}"
-
-
-def differences(first, second):
-    """The figures that two results do not share, as texts."""
-    return [f"{machine}: {key}: {value} and {second['machines'][machine].get(key)}"
-            for machine, values in first["machines"].items() for key, value in values.items()
-            if second["machines"][machine].get(key) != value]

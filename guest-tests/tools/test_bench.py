@@ -124,6 +124,19 @@ def test_halt_is_measured_against_the_interrupt_that_ends_it():
     assert (found["trip.bare-cpuid"], found["trip.bare-halt"]) == (600, 800)
 
 
+def test_a_run_must_repeat_itself(one, few):
+    figures.must_repeat(few, record("few"))
+    figures.of_machine({"one": one, "few": few, "again": record("few")}, 1)
+    other = record("few")
+    other.entering += 1
+    other.guests["g0"].exits["memory"] += 2
+    with pytest.raises(figures.NotRepeated) as error:
+        figures.of_machine({"one": one, "few": few, "again": other}, 1)
+    assert str(error.value).splitlines()[1:] == [
+        f"  entering: {few.entering} and {few.entering + 1}",
+        "  guests g0 exits memory: 1223 and 1225"]
+
+
 def windows(*readings):
     """A record of guests that read in a window: (begin, reads) for each."""
     made = console.Record(entering=1000, memory=100 * len(readings))
