@@ -19,6 +19,7 @@
 #define REQUEST       64
 #define PERCENTILES   101
 #define PER_LINE      10
+#define AWAKE         25000000 // ticks; longer than a nap at 1 GHz
 
 static uint64_t samples[MOST_READS];
 
@@ -92,13 +93,16 @@ static int measure_reads(int device, long reads)
 
 static int measure_window(int device, uint64_t align, uint64_t duration)
 {
-    static const struct timespec nap = {.tv_nsec = 1000000};
+    static const struct timespec nap = {.tv_nsec = 20000000};
     uint64_t begin = (ticks() / align + 1) * align;
     uint64_t end;
     long reads;
 
-    while (ticks() < begin) {
+    // Asleep for most of the time, which an emulator is quick about, and awake for the last of it.
+    while (ticks() + AWAKE < begin) {
         nanosleep(&nap, NULL);
+    }
+    while (ticks() < begin) {
     }
     reads = measure(device, MOST_READS, begin + duration);
     end = ticks();

@@ -15,7 +15,7 @@ TIMEOUT = 3600
 READS = 2000
 # Where the time stamp counter must be for several guests to start reading: all have booted by then,
 # and none of them before the last such point.
-ALIGN = 1 << 32
+ALIGN = 1 << 31
 WINDOW = 100_000_000
 # quiet and cryptomgr.notests: what takes long and is the kernel's own. iomem: for exit-bench.
 CMDLINE = "console=ttyS0 panic=-1 quiet cryptomgr.notests iomem=relaxed"
