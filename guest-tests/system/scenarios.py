@@ -148,8 +148,11 @@ SCENARIOS = {
     "no-such-cpu": Scenario(linux("poweroff", cpus="0,5"), files=(), cpus=2),
     # The console: what is typed, Ctrl-A and what it does, a guest that writes without end.
     "console": Scenario(two_guests("talk", "talk", ""), memory=768, cpus=2, replies=CONSOLE_TALK),
-    "power-off": Scenario(two_guests("talk", "talk", ""), memory=768, cpus=2, replies=(
-        (*BOTH_TALK, "\x01xy"),)),
+    "switched": Scenario("[host]\nconsole = switched\n\n" + two_guests("talk", "talk", ""),
+                         memory=768, cpus=2, replies=(
+        ("seedvisor-guest: talk to me", "\x01n"),
+        ('console of guest 1, "b"', "seedvisor-guest: talk to me", "to the second\r"),
+        ("seedvisor-guest: heard: to the second", "\x01xy"))),
     "lives": Scenario(two_guests("talk", "talk", ""), memory=768, cpus=2, replies=LIVES),
     "flood": Scenario(two_guests("pace", "talk", ""), memory=768, cpus=2, replies=(
         ("[a] seedvisor-guest: pace alone", BOTH_TALK[1], "\x011flood\r"),

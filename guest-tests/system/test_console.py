@@ -63,7 +63,17 @@ def test_guest_is_restarted_stopped_and_started(outcome):
     outcome.must_end(0)
 
 
-@pytest.mark.scenario("power-off")
+@pytest.mark.scenario("switched")
+def test_one_guest_is_in_view_at_a_time(outcome):
+    """The second one's first words are kept, and shown once it is in view."""
+    outcome.must_say(r'^seedvisor-guest: talk to me\n(?:.*\n)*'
+                     r'seedvisor: console of guest 1, "b"\n(?:.*\n)*'
+                     r"seedvisor-guest: pid1 tsc \d+\nseedvisor-guest: talk to me\n"
+                     r"to the second\nseedvisor-guest: heard: to the second$")
+    outcome.must_not_say(r"^\[[ab]\] ")
+
+
+@pytest.mark.scenario("switched")
 def test_power_off_ends_all_guests(outcome):
     outcome.must_say("^seedvisor: end all guests and switch the machine off")
     for name in ("a", "b"):
