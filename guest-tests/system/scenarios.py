@@ -84,7 +84,8 @@ CONSOLE_TALK = (
 )
 # The second one is paused, goes on, is restarted, stopped and started.
 LIVES = (
-    (*BOTH_TALK, "\x011\x01z\x01l"),
+    (*BOTH_TALK, "\x011\x01z"),
+    ('guest "b": pause it', "\x01l"),
     ("* 1 b            paused", "while paused\r\x010as ever\r"),
     ("[a] seedvisor-guest: heard: as ever", "\x011\x01c"),
     ("[b] seedvisor-guest: heard: while paused", "\x01r"),
