@@ -96,6 +96,7 @@ void vcpu_run(struct vcpu *vcpu, const struct schedule *schedule, uint64_t panic
     struct vm *vm = vcpu->vm;
     bool goes_on = true;
 
+    vcpu->turn_end = schedule->turn_end;
     begin(vcpu, host_ticks());
     while (goes_on && vm_runnable(vm) && arch_vcpu_ready(vcpu)) {
         struct vm_exit exit = {.kind = EXIT_UNEXPECTED};

@@ -61,6 +61,7 @@ struct vcpu {
     struct vcpu *next_on_cpu;
     uint64_t virtual_runtime; /* ticks in the hypervisor and the guest, weighted by its share */
     uint64_t weight;          /* vCPUs of its VM with this home CPU: they share one share */
+    uint64_t turn_end;        /* TSC when it must be out of the guest; UINT64_MAX: no need */
     uint64_t turn_ticks;      /* TSC at the start of its turn, or at the end of its last */
     bool rests;               /* it had nothing to do when it was last looked at */
 

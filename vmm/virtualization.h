@@ -120,7 +120,10 @@ struct virtualization {
      */
     void (*vcpu_start_up)(struct vcpu *vcpu, uint8_t vector);
 
-    /* Runs the guest until its next exit, and says why in `exit`. */
+    /*
+     * Runs the guest until its next exit, and says why in `exit`. Hardware that can count the time
+     * itself exits at vcpu->turn_end at the latest, with EXIT_HOST_INTERRUPT.
+     */
     void (*run)(struct vcpu *vcpu, struct vm_exit *exit);
 
     uint64_t (*get)(struct vcpu *vcpu, enum vcpu_register name);

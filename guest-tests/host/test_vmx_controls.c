@@ -17,6 +17,7 @@
 #define ENTRY          0x484U
 #define SECONDARY      0x48bU
 #define EPT_VPID       0x48cU
+#define MISC           0x485U
 #define TRUE_PIN       0x48dU
 #define TRUE_PRIMARY   0x48eU
 #define TRUE_EXIT      0x48fU
@@ -41,6 +42,7 @@ static int set_up(void **state)
     (void)state;
     memset(msrs, 0xff, sizeof(msrs));
     msrs[BASIC - FIRST_MSR] = 0x00d810000000002b;
+    msrs[MISC - FIRST_MSR] = 0x00000000000401c5;
     msrs[TRUE_PIN - FIRST_MSR] = 0x0000007f00000016;
     msrs[TRUE_PRIMARY - FIRST_MSR] = 0xf7f9fffe04006172;
     msrs[SECONDARY - FIRST_MSR] = 0x00057fff00000000;
@@ -91,7 +93,8 @@ static void test_bochs(void **state)
     (void)state;
     assert_true(find());
     assert_string_equal(missing(), "");
-    assert_int_equal(controls.value[CONTROL_PIN], 0x0000003f);
+    assert_int_equal(controls.value[CONTROL_PIN], 0x0000007f);
+    assert_int_equal(controls.preemption_shift, 5);
     assert_int_equal(controls.value[CONTROL_PRIMARY], 0xb6206df2);
     assert_int_equal(controls.value[CONTROL_SECONDARY], 0x000010ea);
     assert_int_equal(controls.value[CONTROL_EXIT], 0x003f6fff);
@@ -246,7 +249,7 @@ static void test_old_processor(void **state)
     assert_true(reported_missing("CR3-load exiting can be off"));
     assert_true(reported_missing("CR3-store exiting can be off"));
     assert_false(reported_missing("HLT exiting"));
-    assert_int_equal(controls.value[CONTROL_PIN], 0x0000003f);
+    assert_int_equal(controls.value[CONTROL_PIN], 0x0000007f);
     assert_int_equal(controls.value[CONTROL_EXIT], 0x003f6fff);
     assert_int_equal(controls.value[CONTROL_ENTRY], 0x0000d3ff);
 }

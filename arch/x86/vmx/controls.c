@@ -8,6 +8,7 @@
 #define BASIC_TRUE_CONTROLS    (1ULL << 55)
 #define BASIC_MEMORY_TYPE_MASK (15ULL << 50)
 #define BASIC_MEMORY_TYPE_WB   (6ULL << 50)
+#define MSR_MISC               0x485U
 #define MSR_EPT_VPID           0x48cU
 
 #define EPT_FOUR_LEVELS (1ULL << 6)
@@ -33,6 +34,7 @@ static const struct control table[] = {
     {CONTROL_PIN, REQUIRED, PIN_EXTERNAL_INTERRUPT, "external-interrupt exiting"},
     {CONTROL_PIN, REQUIRED, PIN_NMI, "NMI exiting"},
     {CONTROL_PIN, REQUIRED, PIN_VIRTUAL_NMI, "virtual NMIs"},
+    {CONTROL_PIN, WANTED, PIN_PREEMPTION_TIMER, "VMX-preemption timer"},
     {CONTROL_PRIMARY, REQUIRED, PRIMARY_HLT, "HLT exiting"},
     {CONTROL_PRIMARY, REQUIRED, PRIMARY_MWAIT, "MWAIT exiting"},
     {CONTROL_PRIMARY, REQUIRED, PRIMARY_RDPMC, "RDPMC exiting"},
@@ -131,6 +133,7 @@ bool vmx_controls_find(msr_reader read, struct vmx_controls *controls, requireme
     uint64_t capabilities[CONTROL_FIELDS];
 
     *controls = (struct vmx_controls){0};
+    controls->preemption_shift = read(MSR_MISC) & 31; /* SDM Vol. 3D, A.6 */
     report(context, "VMCS in write-back memory", complete, remedy);
     for (unsigned field = 0; field < CONTROL_FIELDS; field++) {
         capabilities[field] =

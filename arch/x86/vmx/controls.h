@@ -20,6 +20,7 @@ enum control_field {
 #define PIN_EXTERNAL_INTERRUPT (1U << 0)
 #define PIN_NMI                (1U << 3)
 #define PIN_VIRTUAL_NMI        (1U << 5)
+#define PIN_PREEMPTION_TIMER   (1U << 6)
 
 #define PRIMARY_INTERRUPT_WINDOW (1U << 2)
 #define PRIMARY_HLT              (1U << 7)
@@ -63,7 +64,8 @@ struct vmx_controls {
     uint32_t value[CONTROL_FIELDS];
     /* TPR shadow, x2APIC mode, register virtualisation and interrupt delivery, all four. */
     bool virtual_apic;
-    bool random; /* RDRAND and RDSEED can both be made to exit */
+    bool random;              /* RDRAND and RDSEED can both be made to exit */
+    uint8_t preemption_shift; /* the VMX-preemption timer counts units of 2^this ticks */
     bool ept_1g;
     bool vpid;
 };

@@ -45,6 +45,7 @@ static const uint8_t kinds[REASONS] = {
     [39] = EXIT_INSTRUCTION + 1,      /* MONITOR */
     [43] = EXIT_INTERRUPT_WINDOW + 1, /* TPR below threshold */
     [50] = EXIT_INSTRUCTION + 1,      /* INVEPT */
+    [52] = EXIT_HOST_INTERRUPT + 1,   /* VMX-preemption timer: its turn is over */
     [53] = EXIT_INSTRUCTION + 1,      /* INVVPID */
     [54] = EXIT_FLUSH + 1,            /* WBINVD */
 };

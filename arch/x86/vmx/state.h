@@ -24,6 +24,7 @@ struct backend_vcpu {
     uint64_t dr6;
     uint64_t msrs[VMX_RESIDENT_MSRS];
     bool launched;
+    bool turn_limited;     /* the VMX-preemption timer is on */
     bool event_queued;     /* the entry-event field is set for the next entry */
     bool delivers;         /* the hardware delivers interrupts from the APIC page */
     uint32_t primary;      /* what VMCS_PRIMARY_CONTROLS holds */

@@ -222,7 +222,7 @@ static void write_controls(struct vcpu *vcpu)
     backend->secondary =
         controls.value[CONTROL_SECONDARY] |
         (vcpu->vm->arch->setup.random != NULL ? SECONDARY_RDRAND | SECONDARY_RDSEED : 0);
-    vmcs_write(VMCS_PIN_CONTROLS, controls.value[CONTROL_PIN]);
+    vmcs_write(VMCS_PIN_CONTROLS, controls.value[CONTROL_PIN] & ~PIN_PREEMPTION_TIMER);
     vmcs_write(VMCS_PRIMARY_CONTROLS, backend->primary);
     vmcs_write(VMCS_SECONDARY_CONTROLS, backend->secondary);
     vmcs_write(VMCS_EXIT_CONTROLS, controls.value[CONTROL_EXIT]);
@@ -445,10 +445,42 @@ static void vmx_vcpu_start_up(struct vcpu *vcpu, uint8_t vector)
     flush_translations(vcpu);
 }
 
+/*
+ * The end of a turn, counted by the processor itself in units of 2^n ticks (SDM Vol. 3C, 26.5.1).
+ * The CPU's own timer would do, but for Bochs 2.7: it holds interrupts back from a guest that was
+ * entered with interrupts off, whatever the external-interrupt exiting control says. Two vCPUs of a
+ * guest that wait for each other with interrupts off would wait for ever.
+ */
+static void limit_turn(const struct vcpu *vcpu)
+{
+    uint64_t now = read_tsc();
+    uint64_t ticks = vcpu->turn_end > now ? vcpu->turn_end - now : 0;
+    uint64_t count = ticks >> controls.preemption_shift;
+
+    vmcs_write(VMCS_PREEMPTION_TIMER, count < UINT32_MAX ? count : UINT32_MAX);
+}
+
+/* Off while nobody else waits for the CPU: then entries are spared the write above. */
+static void set_turn_limit(struct vcpu *vcpu, bool on)
+{
+    struct backend_vcpu *backend = vcpu->backend;
+    uint32_t pin = controls.value[CONTROL_PIN];
+
+    if (on != backend->turn_limited) {
+        vmcs_write(VMCS_PIN_CONTROLS, on ? pin : pin & ~PIN_PREEMPTION_TIMER);
+        backend->turn_limited = on;
+    }
+}
+
 static void vmx_run(struct vcpu *vcpu, struct vm_exit *exit)
 {
     struct backend_vcpu *backend = vcpu->backend;
 
+    set_turn_limit(vcpu, vcpu->turn_end != UINT64_MAX &&
+                             (controls.value[CONTROL_PIN] & PIN_PREEMPTION_TIMER) != 0);
+    if (backend->turn_limited) {
+        limit_turn(vcpu);
+    }
     if (!vmx_enter(vcpu->general, backend->launched)) {
         exit->kind = EXIT_ENTRY_FAILED;
         exit->code = vmcs_read(VMCS_INSTRUCTION_ERROR);
