@@ -114,6 +114,7 @@ static void test_every_reason(void **state)
     } known[] = {
         {0, EXIT_EXCEPTION},
         {1, EXIT_HOST_INTERRUPT},
+        {52, EXIT_HOST_INTERRUPT},
         {2, EXIT_SHUTDOWN},
         {7, EXIT_INTERRUPT_WINDOW},
         {8, EXIT_INTERRUPT_WINDOW},
