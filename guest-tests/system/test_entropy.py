@@ -102,7 +102,9 @@ def test_rate_limit_holds_in_the_guest(outcome):
         r"rng-limit bytes (\d+) in (\d+) ms, \d+ ticks; at most (\d+) in a second").groups())
     # Linux asks for 64 bytes ahead, and notices when it does.
     assert most <= 4096 + 128
-    assert 0.9 * 4096 * (milliseconds // 1000) <= total <= 4096 * (milliseconds / 1000 + 1) + 64
+    assert total <= 4096 * (milliseconds / 1000 + 1) + 64
+    # How far it stays below is the time the emulator took for requests whose time had come.
+    assert total >= 4096 * (milliseconds // 1000) / 2
     assert int(outcome.must_say(r"rng: throttled (\d+), ")[1]) > 0
     outcome.must_end(0)
 
