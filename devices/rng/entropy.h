@@ -116,7 +116,7 @@ struct entropy_core {
     uint64_t stir[ENTROPY_STIR_SIZE / 8];       /* for the next words, the last first */
     uint64_t block[ENTROPY_CONDITIONER_IN / 8]; /* for the conditioner */
     uint32_t level; /* bytes in the pool: [0, level), taken from the end */
-    uint8_t pool[ENTROPY_POOL_SIZE];
+    _Alignas(uint64_t) uint8_t pool[ENTROPY_POOL_SIZE]; /* so that wiping it goes by words */
 };
 
 /* Starts with an empty pool and the start-up test ahead. `source` is copied. */

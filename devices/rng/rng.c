@@ -32,14 +32,17 @@ static uint32_t take(struct rng *rng, uint8_t *buffer, uint32_t length, struct b
     return taken;
 }
 
-/* The bytes to deliver into the buffer in hand, if the pool has them: 0 if it is not time yet. */
-static uint32_t due(struct rng *rng, uint64_t now)
+/* Cuts `wanted` down to the bytes that are due: 0 if it is not time yet. */
+static uint32_t due(struct rng *rng, uint32_t wanted, uint64_t now)
 {
-    uint64_t wanted = rate_allowance(&rng->rate, now);
+    uint64_t allowance = rate_allowance(&rng->rate, now);
 
-    rng->deadline = wanted == 0 ? rate_next(&rng->rate) : 0;
-    wanted = rng->chain.writable_length < wanted ? rng->chain.writable_length : wanted;
-    return wanted < RNG_CHAIN_BYTES_MAX ? (uint32_t)wanted : RNG_CHAIN_BYTES_MAX;
+    rng->deadline = allowance == 0 ? rate_next(&rng->rate) : 0;
+    if (allowance == 0) {
+        rng->counters.throttled += rng->throttled ? 0 : 1;
+        rng->throttled = true;
+    }
+    return allowance < wanted ? (uint32_t)allowance : wanted;
 }
 
 /* Fills the buffer in hand from its start. Returns the bytes written, as many as the pool had. */
@@ -103,12 +106,17 @@ static void park(struct rng *rng)
 /* Completes the buffer in hand if there is a byte for it. False: it stays in hand. */
 static bool serve_chain(struct rng *rng, struct budget *budget)
 {
-    uint64_t now = rng->rate.bytes == 0 ? 0 : ticks(rng);
-    uint32_t wanted = due(rng, now);
+    bool limited = rng->rate.bytes != 0;
+    uint64_t now = limited ? ticks(rng) : 0;
+    uint32_t wanted = RNG_CHAIN_BYTES_MAX;
 
+    if (rng->chain.writable_length < wanted) {
+        wanted = (uint32_t)rng->chain.writable_length;
+    }
+    if (limited) {
+        wanted = due(rng, wanted, now);
+    }
     if (wanted == 0) {
-        rng->counters.throttled += rng->throttled ? 0 : 1;
-        rng->throttled = true;
         return false;
     }
     uint32_t filled = fill(rng, wanted, budget);
@@ -117,7 +125,9 @@ static bool serve_chain(struct rng *rng, struct budget *budget)
         park(rng);
         return false;
     }
-    rate_spend(&rng->rate, now, filled);
+    if (limited) {
+        rate_spend(&rng->rate, now, filled);
+    }
     uint32_t told = fault_completes_empty() ? 0 : filled;
 
     virtqueue_complete(&rng->queue, &rng->chain, told);

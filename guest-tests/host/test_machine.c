@@ -387,6 +387,70 @@ static void test_unknown_accesses(void **state)
     assert_int_equal(accesses.others, 6);
 }
 
+static void write_register(uint32_t offset, uint32_t value)
+{
+    assert_true(bus_write(&machine.vm.mmio, LAYOUT_VIRTIO_BASE + offset, 4, value));
+}
+
+/* The entropy device as a driver has it running (virtio 1.3, 4.2.3), with a queue of 8. */
+static void start_driver(uint32_t queue)
+{
+    static const struct {
+        uint32_t offset, value;
+    } steps[] = {{0x070, 0}, {0x070, 1}, {0x070, 3},  {0x024, 1}, {0x020, 1},
+                 {0x024, 0}, {0x020, 0}, {0x070, 11}, {0x030, 0}, {0x038, 8}};
+
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        write_register(steps[i].offset, steps[i].value);
+    }
+    write_register(0x080, queue);
+    write_register(0x090, queue + 0x100);
+    write_register(0x0a0, queue + 0x200);
+    write_register(0x044, 1);
+    write_register(0x070, 15);
+}
+
+/* A request that is ahead of its rate is looked at when its time has come: not before, not later.
+ */
+static void test_throttled_request_has_its_time(void **state)
+{
+    const uint32_t queue = 0x80000;
+    struct machine_setup setup = scripted_setup(1);
+    uint8_t *descriptor = machine.ram + queue;
+    uint8_t *available = machine.ram + queue + 0x100;
+    const uint8_t *used = machine.ram + queue + 0x200;
+
+    (void)state;
+    setup.rate_bytes = 16;
+    setup.rate_period = 1000000;
+    assert_true(machine_create(&machine.vm, &setup, &machine.arena));
+    while (entropy_level(&machine.entropy) < ENTROPY_POOL_SIZE) {
+        entropy_refill(&machine.entropy, 64);
+    }
+    scripted_host.ticks = 5000;
+    scripted_host.step = 0;
+    machine_lock(&machine.vm);
+    start_driver(queue);
+    /* Two buffers of 16 writable bytes, in the ring's first two places. */
+    for (unsigned i = 0; i < 2; i++) {
+        memcpy(descriptor + 16 * (size_t)i, (uint32_t[]){0x90000, 0, 16, 2}, 16);
+        available[4 + 2 * (size_t)i] = (uint8_t)i;
+    }
+    available[2] = 2;
+    write_register(0x050, 0);
+    machine_unlock(&machine.vm);
+    assert_int_equal(used[2], 1);
+    assert_true(machine_poll_time(&machine.vm) == 1005000);
+    scripted_host.ticks = 1004999;
+    machine_poll(&machine.vm);
+    assert_int_equal(used[2], 1);
+    assert_true(machine_poll_time(&machine.vm) == 1005000);
+    scripted_host.ticks = 1005000;
+    machine_poll(&machine.vm);
+    assert_int_equal(used[2], 2);
+    assert_true(machine_poll_time(&machine.vm) == UINT64_MAX);
+}
+
 static void test_statistics(void **state)
 {
     (void)state;
@@ -451,6 +515,7 @@ int main(void)
         cmocka_unit_test_setup(test_interprocessor_interrupts, set_up_machine),
         cmocka_unit_test_setup(test_end_kicks_all, set_up_machine),
         cmocka_unit_test(test_unknown_accesses),
+        cmocka_unit_test_setup(test_throttled_request_has_its_time, set_up),
         cmocka_unit_test_setup(test_statistics, set_up_machine),
     };
 

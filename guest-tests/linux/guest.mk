@@ -37,8 +37,8 @@ $(GUEST)/start: $(GUEST_SOURCE)/start.c
 		-o $@ $<
 
 GUEST_BENCHES := $(GUEST)/rng-bench $(GUEST)/exit-bench
-GUEST_PROGRAMS := $(addprefix $(GUEST)/,fill-memory random-check read-hwrng share starve write-port) \
-	$(GUEST_BENCHES)
+GUEST_PROGRAMS := $(addprefix $(GUEST)/,fill-memory random-check read-hwrng rng-limit share \
+	starve write-port) $(GUEST_BENCHES)
 
 $(GUEST_BENCHES): $(GUEST)/%: guest-tests/bench/%.c guest-tests/bench/ticks.h
 	@mkdir -p $(@D)

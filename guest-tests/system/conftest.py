@@ -129,7 +129,7 @@ def run_scenario(name, accel, build):
                    str(scenario.memory), "--cpus", str(scenario.cpus)]
         if accel in scenario.cpu:
             options += ["--cpu", scenario.cpu[accel]]
-        options += scenario.launch
+        options += [option.format(record=record) for option in scenario.launch]
         if scenario.egd is None:
             return run_launch(image, *options, record=record, replies=scenario.replies)
         with EgdServer(scenario.egd) as server:

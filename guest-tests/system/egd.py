@@ -2,7 +2,7 @@
 """What it does is a word:
 
   good        answers with this machine's randomness
-  late        the same, after ten seconds of silence
+  late        the same, after ten seconds of silence that start with the first request
   faulty      each kind of misbehaviour in turn between good answers: none, half an answer, a count
               that is too large, bytes that nobody asked for, no bytes, a lost connection
   stuck       answers with the same eight bytes again and again
@@ -17,7 +17,7 @@ READ_NONBLOCKING = 1
 LATE_SECONDS = 10
 MISBEHAVIOUR = ("silence", "half", "count", "excess", "empty", "hang-up")
 # So many good answers come between two kinds of misbehaviour.
-GOOD_BETWEEN = 120
+GOOD_BETWEEN = 40
 
 
 class EgdServer:
@@ -25,7 +25,7 @@ class EgdServer:
 
     def __init__(self, behaviour):
         self.behaviour = behaviour
-        self.begin = time.monotonic()
+        self.begin = None
         self.answers = 0
         self.stopping = False
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -83,6 +83,7 @@ class EgdServer:
     def answer(self, wanted):
         """The bytes of an answer; None: the connection is to be cut."""
         self.answers += 1
+        self.begin = self.begin or time.monotonic()
         good = bytes([wanted]) + os.urandom(wanted)
         if self.behaviour == "stuck":
             return bytes([wanted]) + (b"\x11\x22\x33\x44\x55\x66\x77\x88" * 32)[:wanted]

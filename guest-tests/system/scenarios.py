@@ -59,7 +59,7 @@ class Scenario:
     cpus: int = 1
     replies: tuple = ()  # each (texts that the console shows..., what is then typed)
     egd: str = None  # what a daemon at the second serial port does, see egd.py
-    launch: tuple = ()  # more options of tools/launch
+    launch: tuple = ()  # more options of tools/launch; {record} is a path for its files
     efi: str = None  # the hypervisor, below build/; None: the build that is tested
 
     def text(self):
@@ -119,9 +119,14 @@ SCENARIOS = {
     "rdrand": Scenario(linux("read=64", rng="rdrand")),
     "mix": Scenario(linux("read=64", rng="mix")),
     "egd": Scenario(linux("read=16", rng="egd"), egd="good"),
-    "egd-faulty": Scenario(linux("read=128", rng="egd"), egd="faulty", accels=("tcg", "kvm")),
+    "egd-faulty": Scenario(linux("read=16", rng="egd"), egd="faulty", accels=("tcg", "kvm")),
     "egd-stuck": Scenario(linux("poweroff", rng="egd"), egd="stuck"),
     "egd-mixed": Scenario(linux("read=16", rng="mix", host="rng.mix = rdseed, egd"), egd="late"),
+    "firmware-rng": Scenario(linux("read=16"), accels=("tcg", "kvm"), launch=("--firmware-rng",)),
+    "sha256": Scenario(linux("read=256", host="rng.conditioner = sha256")),
+    "rate": Scenario(linux("limit=20", **{"rng.rate": "4096/1000ms"})),
+    "tap": Scenario(linux("idle=5", rng="none", host="rng.tap = on"),
+                    launch=("--com2", "{record}.com2")),
     "no-second-port": Scenario(linux("poweroff", rng="egd"), accels=("tcg", "kvm")),
     # The bare guest: see test_bare.py.
     "bare-trapped": Scenario(bare(vcpus=2, rng_page="trapped", virtio_features=ALL_FEATURES),

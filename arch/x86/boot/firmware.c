@@ -332,6 +332,23 @@ void firmware_image_folder(char *path, size_t size)
     path[length] = '\0';
 }
 
+/* UEFI 2.10, 37.5; gnu-efi does not have it. What we do not call is not spelt out. */
+struct rng_protocol {
+    EFI_STATUS(EFIAPI *get_info)(struct rng_protocol *self, UINTN *size, EFI_GUID *algorithms);
+    EFI_STATUS(EFIAPI *get_rng)
+    (struct rng_protocol *self, EFI_GUID *algorithm, UINTN size, UINT8 *bytes);
+};
+
+bool firmware_random(void *buffer, size_t size)
+{
+    static EFI_GUID rng_guid = {
+        0x3152bca5, 0xeade, 0x433d, {0x86, 0x2e, 0xc0, 0x1c, 0xdc, 0x29, 0x1f, 0x44}};
+    struct rng_protocol *rng = NULL;
+
+    return boot->LocateProtocol(&rng_guid, NULL, (void **)&rng) == EFI_SUCCESS &&
+           rng->get_rng(rng, NULL, size, buffer) == EFI_SUCCESS;
+}
+
 void firmware_stall(uint64_t microseconds)
 {
     boot->Stall(microseconds);

@@ -62,6 +62,12 @@ enum file_status firmware_read_file(const char *path, void **data, uint64_t *siz
 /* The folder that we were loaded from, with a backslash at its end; "\" if that is unknown. */
 void firmware_image_folder(char *path, size_t size);
 
+/*
+ * Random bytes of the firmware's (UEFI 2.10, 37.5). False if it has none to give; what `buffer`
+ * then holds is undefined.
+ */
+bool firmware_random(void *buffer, size_t size);
+
 /* Waits by the firmware's own clock. */
 void firmware_stall(uint64_t microseconds);
 

@@ -2,6 +2,7 @@
 #include "arch/x86/boot/sources.h"
 
 #include "arch/x86/boot/faults.h"
+#include "arch/x86/boot/firmware.h"
 #include "arch/x86/host/random_quirks.h"
 #include "arch/x86/host/rdrand.h"
 #include "arch/x86/host/rdseed.h"
@@ -9,6 +10,7 @@
 #include "devices/conditioner/sha256.h"
 #include "vmm/host.h"
 #include "vmm/log.h"
+#include "vmm/wipe.h"
 
 _Static_assert(CONFIG_RNG_NONE <= HOST_CORES, "a place for each core");
 
@@ -70,6 +72,11 @@ void sources_check(const struct config *config, requirement_report report, void 
                "connect an Entropy Gathering Daemon there, 115200 baud 8N1; or leave egd out of "
                "rng = and rng.mix =");
     }
+    if (config->host.rng_tap == CONFIG_ON) {
+        report(context, "a second serial port (0x2f8), for rng.tap",
+               host_uart_init(&host_uart_com2),
+               "connect what collects the words there, 115200 baud 8N1; or leave rng.tap out");
+    }
 }
 
 /* What happened to a source, for people. */
@@ -116,6 +123,18 @@ static struct entropy_source make_source(struct sources *sources, const struct c
     return rdseed_source;
 }
 
+/* At worst the firmware's bytes are known to everybody, and then they do nothing. */
+static void stir(struct sources *sources, struct entropy_core *core)
+{
+    uint8_t bytes[ENTROPY_STIR_SIZE];
+
+    if (firmware_random(bytes, sizeof(bytes))) {
+        entropy_stir(core, bytes, sizeof(bytes));
+        sources->stirred = sizeof(bytes);
+    }
+    wipe(bytes, sizeof(bytes));
+}
+
 static void use(struct sources *sources, const struct config *config, uint64_t rng,
                 struct host *host)
 {
@@ -132,8 +151,21 @@ static void use(struct sources *sources, const struct config *config, uint64_t r
         config->host.rng_conditioner == CONFIG_CONDITIONER_SHA256 ? conditioner_sha256 : NULL;
     core->ticks = host_ticks;
     core->notify = tell;
+    stir(sources, core);
     sources->used[rng] = true;
     host->entropy[host->entropy_count++] = core;
+}
+
+/* Loudly: what leaves by the tap is no secret, and whoever finds it running must know. */
+static void start_tap(struct sources *sources, const struct byte_port *line, struct host *host)
+{
+    const struct entropy_source *source = &sources->cores[sources->own].source;
+
+    tap_init(&sources->tap, source, line);
+    host->tap = &sources->tap;
+    log_line("entropy: TAP ON (rng.tap = on): raw words of %s leave by the second serial port, for "
+             "a laboratory; no guest has an entropy device",
+             source->name);
 }
 
 void sources_init(struct sources *sources, const struct config *config, struct host *host)
@@ -143,6 +175,9 @@ void sources_init(struct sources *sources, const struct config *config, struct h
     egd_init(&sources->egd, &line, host_ticks, host->tsc_frequency);
     sources->own = own_source();
     use(sources, config, sources->own, host);
+    if (config->host.rng_tap == CONFIG_ON) {
+        start_tap(sources, &line, host);
+    }
     for (unsigned i = 0; i < config->guest_count; i++) {
         uint64_t rng = config->guests[i].rng;
 
@@ -150,6 +185,10 @@ void sources_init(struct sources *sources, const struct config *config, struct h
             use(sources, config, rng, host);
             sources->cores[rng].devices++;
         }
+    }
+    if (sources->stirred > 0) {
+        log_line("entropy: %u bytes of the firmware's randomness stirred in, for no credit",
+                 sources->stirred);
     }
 }
 
@@ -193,6 +232,10 @@ void sources_print(struct sources *sources)
         if (sources->used[i]) {
             print_core(&sources->cores[i]);
         }
+    }
+    if (sources->tap.source.read != NULL) {
+        log_line("entropy: TAP: %u frames of %u raw words, failures %u", sources->tap.frames,
+                 TAP_FRAME_WORDS, sources->tap.failures);
     }
     if (egd->requests > 0) {
         log_line(

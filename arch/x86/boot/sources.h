@@ -9,6 +9,7 @@
 #include "devices/rng/egd.h"
 #include "devices/rng/entropy.h"
 #include "devices/rng/mix.h"
+#include "devices/rng/tap.h"
 #include "vmm/config.h"
 #include "vmm/virtualization.h"
 
@@ -16,9 +17,11 @@
 struct sources {
     struct entropy_core cores[CONFIG_RNG_NONE];
     bool used[CONFIG_RNG_NONE];
+    unsigned stirred;    /* bytes of the firmware's, for each core in use */
     enum config_rng own; /* the hypervisor's own, for seeds: RDSEED, or RDRAND without it */
     struct mix mix;
     struct egd egd;
+    struct tap tap;
 };
 
 /* Tells `report` of each source that is needed, and whether this machine has it. */
@@ -26,7 +29,8 @@ void sources_check(const struct config *config, requirement_report report, void 
 
 /*
  * Puts up the cores that are in use, and names them to `host` for being filled, whose tsc_frequency
- * is known. The start-up tests are ahead.
+ * is known. The start-up tests are ahead. While the firmware is there: what randomness it has is
+ * stirred in.
  */
 void sources_init(struct sources *sources, const struct config *config, struct host *host);
 

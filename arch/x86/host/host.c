@@ -68,9 +68,12 @@ static unsigned refill(unsigned words)
     return total;
 }
 
-/* Whether a source at the end of a line has a pool to fill: its answers must be fetched. */
+/* Whether a line has work: a tap, or a source at its end whose answers must be fetched. */
 static bool waits_for_line(void)
 {
+    if (host->tap != NULL) {
+        return true;
+    }
     for (unsigned i = 0; i < host->entropy_count; i++) {
         struct entropy_core *core = host->entropy[i];
 
@@ -199,6 +202,9 @@ void host_work(void)
     cpu->next_work = now + host->tsc_frequency / WORK_PER_SECOND;
     if (cpu->index == 0) { /* one CPU is enough to serve the serial port */
         serve_console(now);
+    }
+    if (cpu->index == 0 && host->tap != NULL) {
+        tap_step(host->tap);
     }
     (void)refill(REFILL_WORDS);
 }

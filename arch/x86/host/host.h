@@ -7,6 +7,7 @@
 #include "arch/x86/cpu/cpu.h"
 #include "arch/x86/cpu/resident.h"
 #include "devices/rng/entropy.h"
+#include "devices/rng/tap.h"
 
 #define HOST_CORES 4
 
@@ -23,6 +24,7 @@ struct host {
     struct resident_abilities resident;
     struct entropy_core *entropy[HOST_CORES]; /* all that are in use */
     unsigned entropy_count;
+    struct tap *tap;             /* of the raw source; NULL: none */
     struct monitor *monitor;     /* whose the keyboard is; NULL: nobody's */
     uint64_t console_busy_until; /* TSC; the first CPU's */
 };
