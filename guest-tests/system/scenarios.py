@@ -139,6 +139,8 @@ SCENARIOS = {
     # A distribution's kernel without its own loader: only Linux's protocol hands on a seed.
     "pvh": Scenario(linux("check", kernel="/vmlinux"),
                     files=("guest/vmlinux", INITRAMFS)),
+    # RAM below 3 GiB and above 4 GiB. Bochs has at most 2 GiB.
+    "big": Scenario(linux("check", memory="3136M"), accels=("tcg", "kvm"), memory=6144),
     # Several CPUs. Bochs interleaves them instruction by instruction, which takes its time.
     "smp": Scenario(lambda: linux("check", f"seedvisor.date={int(time.time())}", vcpus=2), cpus=2),
     "two-guests": Scenario(
@@ -194,9 +196,13 @@ SCENARIOS = {
         linux("poweroff"), files=(), accels=("tcg",),
         cpu={"tcg": "max,family=26,model=68,stepping=0,ucode-rev=0x0b404034"}),
     "no-configuration": Scenario(None, files=()),
+    "empty-configuration": Scenario("", files=()),
     "wrong-path": Scenario(linux("poweroff", kernel="/boot/nowhere"), files=()),
+    "folder": Scenario(linux("poweroff", kernel="/EFI"), files=()),
     "no-bzimage": Scenario(linux("poweroff", kernel="/initramfs.cpio"), files=(INITRAMFS,)),
     "no-memory": Scenario(linux("poweroff", memory="2G")),
+    # The machine has enough in all, 2 GiB of it below its own hole.
+    "no-free-piece": Scenario(linux("poweroff", memory="2560M"), accels=("tcg",), memory=4096),
     "mistakes": Scenario("[guest linux]\nkernal = /vmlinuz\nmemory = lots\n", files=()),
 }
 
