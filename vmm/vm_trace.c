@@ -2,6 +2,7 @@
 #include "vmm/vm_trace.h"
 
 #include "vmm/format.h"
+#include "vmm/host.h"
 
 #define LINE_SIZE 192
 
@@ -10,9 +11,13 @@ uint64_t vm_trace_size(unsigned vcpus)
     return vcpus * (TRACE_HISTORY * sizeof(struct trace_entry)) + sizeof(struct device_trace);
 }
 
-bool vm_trace_enable(struct vm *vm, struct arena *arena)
+bool vm_trace_enable(struct vm *vm, uint64_t frequency, struct arena *arena)
 {
     vm->device_trace = arena_allocate(arena, sizeof(*vm->device_trace), 8);
+    if (vm->device_trace == NULL) {
+        return false;
+    }
+    vm->device_trace->frequency = frequency;
     for (unsigned i = 0; i < vm->vcpu_count; i++) {
         struct trace *trace = &vm->vcpus[i].trace;
 
@@ -21,7 +26,7 @@ bool vm_trace_enable(struct vm *vm, struct arena *arena)
             return false;
         }
     }
-    return vm->device_trace != NULL;
+    return true;
 }
 
 /* The oldest number that a ring of `length` may still hold. */
@@ -30,7 +35,7 @@ static uint64_t oldest(uint64_t count, uint64_t length)
     return count > length ? count - length : 0;
 }
 
-static uint64_t dump_exits(const struct vcpu *vcpu, void (*write)(const char *text))
+static uint64_t dump_exits(const struct vcpu *vcpu)
 {
     uint64_t count = __atomic_load_n(&vcpu->trace.count, __ATOMIC_ACQUIRE);
     uint64_t lines = 0;
@@ -47,13 +52,13 @@ static uint64_t dump_exits(const struct vcpu *vcpu, void (*write)(const char *te
         format(line, sizeof(line), "x %u %lu %lu %lu %lx %s%s%s\n", vcpu->index, i, entry.entered,
                entry.ticks, entry.rip, exit_kind_name(entry.exit.kind), text[0] == '\0' ? "" : " ",
                text);
-        write(line);
+        host_debug_write(line);
         lines++;
     }
     return lines;
 }
 
-static uint64_t dump_events(const struct device_trace *trace, void (*write)(const char *text))
+static uint64_t dump_events(const struct device_trace *trace)
 {
     uint64_t count = __atomic_load_n(&trace->count, __ATOMIC_ACQUIRE);
     uint64_t lines = 0;
@@ -65,14 +70,14 @@ static uint64_t dump_events(const struct device_trace *trace, void (*write)(cons
         if (device_trace_read(trace, i, &event)) {
             format(line, sizeof(line), "d %lu %lu %s %u\n", i, event.ticks,
                    device_event_name((enum device_event_kind)event.kind), event.value);
-            write(line);
+            host_debug_write(line);
             lines++;
         }
     }
     return lines;
 }
 
-void vm_trace_dump(const struct vm *vm, uint64_t frequency, void (*write)(const char *text))
+void vm_trace_dump(const struct vm *vm)
 {
     char line[LINE_SIZE];
     uint64_t lines = 0;
@@ -80,13 +85,13 @@ void vm_trace_dump(const struct vm *vm, uint64_t frequency, void (*write)(const 
     if (vm->device_trace == NULL) {
         return;
     }
-    format(line, sizeof(line), "seedvisor-trace: begin %lu %u %s\n", frequency, vm->vcpu_count,
-           vm->name);
-    write(line);
+    format(line, sizeof(line), "seedvisor-trace: begin %lu %u %s\n", vm->device_trace->frequency,
+           vm->vcpu_count, vm->name);
+    host_debug_write(line);
     for (unsigned i = 0; i < vm->vcpu_count; i++) {
-        lines += dump_exits(&vm->vcpus[i], write);
+        lines += dump_exits(&vm->vcpus[i]);
     }
-    lines += dump_events(vm->device_trace, write);
+    lines += dump_events(vm->device_trace);
     format(line, sizeof(line), "seedvisor-trace: end %lu\n", lines);
-    write(line);
+    host_debug_write(line);
 }

@@ -13,22 +13,22 @@ uint64_t vm_trace_size(unsigned vcpus);
 
 /*
  * Has every exit and device event of a VM recorded from now on. After its vCPUs were made, before
- * its devices are. False if the arena is exhausted.
+ * its devices are. `frequency` is the TSC's in Hz. False if the arena is exhausted.
  */
-bool vm_trace_enable(struct vm *vm, struct arena *arena);
+bool vm_trace_enable(struct vm *vm, uint64_t frequency, struct arena *arena);
 
 /*
- * Writes a VM's trace, piece by piece, each at most a line and ended by a NUL; nothing if it has
- * none. `frequency` is the TSC's in Hz. The VM may be running: what is overwritten meanwhile is
- * left out. At most TRACE_HISTORY lines a vCPU and DEVICE_TRACE_LENGTH for the devices. The lines:
+ * Writes a VM's trace to the debug port; nothing if it has none. From any CPU, and the VM may be
+ * running: what is overwritten meanwhile is left out. At most
+ * TRACE_HISTORY lines a vCPU and DEVICE_TRACE_LENGTH for the devices. The lines:
  *
  *   seedvisor-trace: begin FREQUENCY VCPUS GUEST
  *   x VCPU NUMBER ENTERED EXITED RIP KIND[ DETAIL]    an exit; the TSC at the entry and at the exit
  *   d NUMBER TICKS KIND VALUE                         a device event
  *   seedvisor-trace: end LINES                        how many of the above two kinds there were
  *
- * RIP is hexadecimal, all else decimal; the numbers count from the guest's start.
+ * RIP is hexadecimal, all else decimal; the numbers count from the guest's first start.
  */
-void vm_trace_dump(const struct vm *vm, uint64_t frequency, void (*write)(const char *text));
+void vm_trace_dump(const struct vm *vm);
 
 #endif

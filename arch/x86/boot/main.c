@@ -20,6 +20,7 @@
 #include "vmm/format.h"
 #include "vmm/log.h"
 #include "vmm/panic.h"
+#include "vmm/vm_trace.h"
 
 #define CONFIG_FILE   "seedvisor.conf"
 #define CONFIG_FOLDER "\\EFI\\seedvisor\\"
@@ -133,6 +134,9 @@ static struct seedvisor *prepare(void)
 
     for (unsigned i = 0; i < seedvisor->config.guest_count; i++) {
         arena_size += guest_arena_size(&seedvisor->config.guests[i]);
+        if (seedvisor->config.host.trace == CONFIG_ON) {
+            arena_size += vm_trace_size((unsigned)seedvisor->config.guests[i].vcpus);
+        }
         if (!guest_prepare(&seedvisor->guests[i], &seedvisor->config.guests[i])) {
             return NULL;
         }
