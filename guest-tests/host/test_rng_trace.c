@@ -97,7 +97,7 @@ static void test_parked_buffer(void **state)
     /* The pool is empty, and the source fails three times for each of three tries. */
     machine->script.mode = SCRIPT_DRY;
     machine->script.from = machine->script.played;
-    machine->script.tries = 3 * ENTROPY_TRIES;
+    machine->script.tries = 3ULL * ENTROPY_TRIES;
     add_buffer(driver, 0, BUFFER_AREA, 8);
     kick(driver);
     rng_poll(&machine->rng);
