@@ -4,7 +4,7 @@ COVERAGE := $(BUILD)/coverage
 COVERAGE_TESTS = $(patsubst $(BUILD)/%,$(COVERAGE)/%,$(HOST_TESTS))
 COVERAGE_ACCELS ?= bochs,tcg
 # geninfo's own source makes Perl talk of what is redefined.
-LCOV := lcov --quiet --rc lcov_branch_coverage=1
+LCOV := lcov --quiet --rc lcov_branch_coverage=1 2> >(grep -v ' redefined at /usr/bin' >&2)
 
 .PHONY: coverage coverage-host coverage-system
 coverage: packages ## Show what the tests execute; HTML in build/coverage/html

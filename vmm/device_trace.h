@@ -27,7 +27,8 @@ struct device_event {
 /* A ring of all devices of one guest. Written under the lock that is around its devices. */
 struct device_trace {
     struct device_event events[DEVICE_TRACE_LENGTH];
-    uint64_t count; /* events ever recorded; atomic */
+    uint64_t count;     /* events ever recorded; atomic */
+    uint64_t frequency; /* of the TSC, in Hz: for whoever shows the trace */
 };
 
 /* Records an event of now. */

@@ -41,6 +41,9 @@ void host_reset_vcpu(struct vcpu *vcpu);
 /* Sets this CPU's XCR0, which belongs to the guest that runs here; the value was checked. */
 void host_set_xcr0(uint64_t value);
 
+/* Writes to the debug port that emulators offer (0xE9); nothing where there is none. */
+void host_debug_write(const char *text);
+
 /* Small bounded work for the machine: console output and input, filling the entropy pool. */
 void host_work(void);
 

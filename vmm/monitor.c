@@ -123,6 +123,23 @@ static bool print_trace(struct monitor *monitor, unsigned part)
     return true;
 }
 
+/* Goes to the debug port, as it is more than a person wants to see. */
+static bool write_trace(struct monitor *monitor, unsigned part)
+{
+    const struct vm *vm = vm_in_view(monitor);
+
+    if (part == 0 && !vm_trace_begin(&monitor->trace, vm)) {
+        log_line("guest \"%s\" has no trace: it needs trace = on", vm->name);
+        return false;
+    }
+    if (vm_trace_go_on(&monitor->trace)) {
+        return true;
+    }
+    log_line("guest \"%s\": %lu lines of trace on port 0xe9", monitor->trace.vm->name,
+             monitor->trace.lines);
+    return false;
+}
+
 /* A listing stays in one piece: what guests write meanwhile is shown after it. */
 static void begin_listing(struct monitor *monitor, bool (*listing)(struct monitor *, unsigned))
 {
@@ -165,6 +182,7 @@ static const struct command commands[] = {
     {.key = 'v', .help = "show all guests, line by line, or only one", .act = change_mode},
     {.key = 's', .help = "statistics of the guest", .listing = print_statistics},
     {.key = 't', .help = "the last exits of each of its vCPUs", .listing = print_trace},
+    {.key = 'w', .help = "write its trace to port 0xe9, for tools/trace", .listing = write_trace},
     {.key = 'z', .help = "pause it", .request = VM_REQUEST_PAUSE},
     {.key = 'c', .help = "let it go on", .request = VM_REQUEST_RESUME},
     {.key = 'r', .help = "restart it", .request = VM_REQUEST_RESTART},

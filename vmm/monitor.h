@@ -7,6 +7,7 @@
 
 #include "vmm/console_switch.h"
 #include "vmm/vm.h"
+#include "vmm/vm_trace.h"
 
 #define MONITOR_ESCAPE 0x01 /* Ctrl-A */
 
@@ -44,6 +45,7 @@ struct monitor {
     enum monitor_state state;
     bool (*listing)(struct monitor *monitor, unsigned part); /* under way; NULL: none */
     unsigned part;                                           /* its next */
+    struct vm_trace_writer trace;
 };
 
 /* A typed character: for the guest in view, or a command. */

@@ -18,10 +18,11 @@ struct scripted_host {
     bool kicked;        /* what host_kicked() returns once */
     struct vcpu *from;  /* of the last host_switch() */
     struct vcpu *to;
-    unsigned switches;  /* calls of host_switch() */
-    unsigned resets;    /* calls of host_reset_vcpu() */
-    void (*idle)(void); /* what happens while the CPU sleeps; NULL: nothing */
-    jmp_buf landing;    /* where panic() goes if `lands` is set, instead of ending the test */
+    unsigned switches;                     /* calls of host_switch() */
+    unsigned resets;                       /* calls of host_reset_vcpu() */
+    void (*debug_write)(const char *text); /* what takes the debug port's text; NULL: nothing */
+    void (*idle)(void);                    /* what happens while the CPU sleeps; NULL: nothing */
+    jmp_buf landing; /* where panic() goes if `lands` is set, instead of ending the test */
     bool lands;
     char panic_reason[256];
     char log[16384]; /* every log_line(), with newlines */

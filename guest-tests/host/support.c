@@ -100,6 +100,13 @@ void host_set_xcr0(uint64_t value)
     scripted_host.xcr0 = value;
 }
 
+void host_debug_write(const char *text)
+{
+    if (scripted_host.debug_write != NULL) {
+        scripted_host.debug_write(text);
+    }
+}
+
 void host_work(void)
 {
     scripted_host.worked++;

@@ -12,6 +12,7 @@
 #include "arch/x86/guest/layout.h"
 #include "guest-tests/host/scripted_machine.h"
 #include "vmm/arch.h"
+#include "vmm/vm_trace.h"
 
 #define BIG_RAM     0x4000000U
 #define KERNEL_SIZE 0x2000U
@@ -128,6 +129,45 @@ static void test_create_for_test_suites(void **state)
     assert_false(machine_create(&machine.vm, &setup, &machine.arena));
     assert_string_equal(scripted_host.log, "guest \"tested\": debug_exit = 0x3f5: the guest has "
                                            "another device there\n");
+}
+
+/* A trace is recorded where it is asked for, and only there. */
+static void test_trace(void **state)
+{
+    (void)state;
+    static _Alignas(4096) uint8_t memory[0x100000];
+    struct machine_setup setup = scripted_setup(2);
+
+    setup.trace = true;
+    arena_init(&machine.arena, memory, sizeof(memory));
+    assert_true(machine_create(&machine.vm, &setup, &machine.arena));
+    assert_non_null(machine.vm.device_trace);
+    assert_int_equal(machine.vm.device_trace->frequency, setup.clock->frequency);
+    assert_ptr_equal(machine.vm.arch->rng.transport.trace, machine.vm.device_trace);
+    assert_non_null(machine.vm.vcpus[0].trace.history);
+    assert_non_null(machine.vm.vcpus[1].trace.history);
+    assert_ptr_not_equal(machine.vm.vcpus[0].trace.history, machine.vm.vcpus[1].trace.history);
+    /* The driver's reset, through the bus. */
+    assert_true(bus_write(&machine.vm.mmio, LAYOUT_VIRTIO_BASE + 0x70, 4, 0));
+    assert_int_equal(machine.vm.device_trace->count, 1);
+
+    scripted_machine_reset();
+    assert_true(create(2));
+    assert_null(machine.vm.device_trace);
+    assert_null(machine.vm.arch->rng.transport.trace);
+    assert_null(machine.vm.vcpus[0].trace.history);
+}
+
+static void test_trace_in_too_small_an_arena(void **state)
+{
+    (void)state;
+    struct machine_setup setup = scripted_setup(2);
+
+    setup.trace = true;
+    assert_true(vm_trace_size(2) > sizeof(machine.arena_memory));
+    assert_false(machine_create(&machine.vm, &setup, &machine.arena));
+    assert_string_equal(scripted_host.log,
+                        "guest \"tested\": the hypervisor's memory is too small for it\n");
 }
 
 static void test_too_few_or_many_vcpus(void **state)
@@ -504,6 +544,8 @@ int main(void)
         cmocka_unit_test_setup(test_create_with_two_regions_and_registers, set_up),
         cmocka_unit_test_setup(test_create_without_entropy, set_up),
         cmocka_unit_test_setup(test_create_for_test_suites, set_up),
+        cmocka_unit_test_setup(test_trace, set_up),
+        cmocka_unit_test_setup(test_trace_in_too_small_an_arena, set_up),
         cmocka_unit_test_setup(test_too_few_or_many_vcpus, set_up),
         cmocka_unit_test_setup(test_exhausted_arena, set_up),
         cmocka_unit_test_setup_teardown(test_start, set_up_start, tear_down_start),

@@ -228,6 +228,44 @@ static void test_last_exits(void **state)
                                 "  0: tsc 100 rip 0x1000 halt \n");
 }
 
+static unsigned debug_lines;
+static char first_debug_line[64];
+static char last_debug_line[64];
+
+static void take_debug_line(const char *text)
+{
+    snprintf(debug_lines++ == 0 ? first_debug_line : last_debug_line, sizeof(last_debug_line), "%s",
+             text);
+}
+
+/* The whole trace leaves by the debug port, some lines at a time. */
+static void test_trace(void **state)
+{
+    (void)state;
+    static struct device_trace events;
+    static struct trace_entry history[TRACE_HISTORY];
+    const struct trace_entry entry = {.exit = {.kind = EXIT_HALT}};
+
+    scripted_host.debug_write = take_debug_line;
+    debug_lines = 0;
+    type(ESCAPE "w");
+    assert_string_equal(said(), "guest \"alpha\" has no trace: it needs trace = on\n");
+    assert_int_equal(debug_lines, 0);
+    memset(&events, 0, sizeof(events));
+    events.frequency = 1000;
+    vms[0].device_trace = &events;
+    vms[0].vcpu_count = 1;
+    vcpus[0][0].trace.history = history;
+    for (unsigned i = 0; i < 3 * VM_TRACE_STEP; i++) {
+        trace_record(&vcpus[0][0].trace, &entry);
+    }
+    type(ESCAPE "w");
+    assert_string_equal(said(), "guest \"alpha\": 96 lines of trace on port 0xe9\n");
+    assert_int_equal(debug_lines, 1 + 3 * VM_TRACE_STEP + 1);
+    assert_string_equal(first_debug_line, "seedvisor-trace: begin 1000 1 alpha\n");
+    assert_string_equal(last_debug_line, "seedvisor-trace: end 96\n");
+}
+
 /* A listing goes part by part, only while the console has room, and guests' output waits. */
 static void test_listing_waits_for_room(void **state)
 {
@@ -320,6 +358,7 @@ static void test_help_names_every_command(void **state)
         "  v  show all guests, line by line, or only one\n"
         "  s  statistics of the guest\n"
         "  t  the last exits of each of its vCPUs\n"
+        "  w  write its trace to port 0xe9, for tools/trace\n"
         "  z  pause it\n"
         "  c  let it go on\n"
         "  r  restart it\n"
@@ -350,6 +389,7 @@ int main(void)
         cmocka_unit_test_setup(test_list, set_up),
         cmocka_unit_test_setup(test_listings, set_up),
         cmocka_unit_test_setup(test_last_exits, set_up),
+        cmocka_unit_test_setup(test_trace, set_up),
         cmocka_unit_test_setup(test_listing_waits_for_room, set_up),
         cmocka_unit_test_setup(test_another_command_replaces_a_listing, set_up),
         cmocka_unit_test_setup(test_requests_go_to_the_guest_in_view, set_up),

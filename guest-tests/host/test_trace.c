@@ -203,12 +203,13 @@ static void test_dump(void **state)
     struct arena arena;
 
     dumped_length = 0;
+    scripted_host.debug_write = write_dump;
     memset(vcpus, 0, sizeof(vcpus));
     vcpus[1].index = 1;
-    vm_trace_dump(&vm, 1000, write_dump); /* not enabled: nothing */
+    vm_trace_dump(&vm); /* not enabled: nothing */
     assert_int_equal(dumped_length, 0);
     arena_init(&arena, memory, vm_trace_size(2));
-    assert_true(vm_trace_enable(&vm, &arena));
+    assert_true(vm_trace_enable(&vm, 2000000000, &arena));
     assert_int_equal(arena.used, arena.size);
 
     const struct trace_entry port = {
@@ -224,7 +225,7 @@ static void test_dump(void **state)
     trace_record(&vcpus[1].trace, &halt);
     scripted_host.ticks = 155;
     device_trace_record(vm.device_trace, DEVICE_COMPLETION, 64);
-    vm_trace_dump(&vm, 2000000000, write_dump);
+    vm_trace_dump(&vm);
     assert_string_equal(dumped, "seedvisor-trace: begin 2000000000 2 a guest\n"
                                 "x 0 0 100 150 ffffffff81000000 port out 0x3f8, 1 bytes\n"
                                 "x 1 0 100 150 ffffffff81000000 port out 0x3f8, 1 bytes\n"
@@ -244,14 +245,15 @@ static void test_dump_of_full_rings(void **state)
     struct arena arena;
 
     dumped_length = 0;
+    scripted_host.debug_write = write_dump;
     memset(&vcpu, 0, sizeof(vcpu));
     arena_init(&arena, memory, sizeof(memory));
-    assert_true(vm_trace_enable(&vm, &arena));
+    assert_true(vm_trace_enable(&vm, 1, &arena));
     for (unsigned i = 0; i < 5000; i++) {
         trace_record(&vcpu.trace, &entry);
         device_trace_record(vm.device_trace, DEVICE_KICK, 0);
     }
-    vm_trace_dump(&vm, 1, write_dump);
+    vm_trace_dump(&vm);
     assert_memory_equal(dumped, "seedvisor-trace: begin 1 1 g\nx 0 905 0 0 0 cpuid\n", 49);
     assert_non_null(strstr(dumped, "x 0 4999 0 0 0 cpuid\nd 905 0 kick 0\n"));
     assert_non_null(strstr(dumped, "d 4999 0 kick 0\nseedvisor-trace: end 8190\n"));
@@ -268,7 +270,7 @@ static void test_arena_too_small(void **state)
         struct arena arena;
 
         arena_init(&arena, memory, missing == 1 ? vm_trace_size(2) - 1 : 8);
-        assert_false(vm_trace_enable(&vm, &arena));
+        assert_false(vm_trace_enable(&vm, 1, &arena));
     }
 }
 

@@ -77,6 +77,12 @@ def test_packed_ring_and_all_features_serve_the_stock_driver(outcome):
     outcome.must_end(0)
 
 
+@pytest.mark.scenario("big")
+def test_guest_with_memory_above_4_gib_finds_nothing_amiss(outcome):
+    outcome.must_say(r"^seedvisor-guest: check: \d+ ok, 0 not ok$")
+    outcome.must_end(0)
+
+
 @pytest.mark.scenario("smp")
 def test_guest_with_two_vcpus_finds_nothing_amiss(outcome):
     outcome.must_say(r"^seedvisor-guest: check: \d+ ok, 0 not ok$")

@@ -51,6 +51,16 @@ def test_no_configuration(outcome):
                 "to mend it:", "not started")
 
 
+@pytest.mark.scenario("empty-configuration")
+def test_empty_configuration(outcome):
+    must_refuse(outcome, r"\EFI\seedvisor\seedvisor.conf cannot be read, or is empty", "not started")
+
+
+@pytest.mark.scenario("folder")
+def test_kernel_that_is_a_folder(outcome):
+    must_refuse(outcome, r"kernel = \EFI", "not started")
+
+
 @pytest.mark.scenario("wrong-path")
 def test_wrong_path(outcome):
     must_refuse(outcome, r"kernel = \boot\nowhere: there is no such file on the boot volume",
@@ -72,6 +82,12 @@ def test_pinned_to_a_cpu_that_is_not_there(outcome):
 def test_too_little_memory(outcome):
     must_refuse(outcome, "missing: memory: the guests need 2064 MiB in all", "to mend it:",
                 "not started")
+
+
+@pytest.mark.scenario("no-free-piece")
+def test_memory_in_too_small_pieces(outcome):
+    must_refuse(outcome, "memory = 2560M: the machine has no free piece of 2560 MiB",
+                "to mend it:", "not started")
 
 
 @pytest.mark.scenario("mistakes")

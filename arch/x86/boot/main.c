@@ -20,6 +20,7 @@
 #include "vmm/format.h"
 #include "vmm/log.h"
 #include "vmm/panic.h"
+#include "vmm/vm_trace.h"
 
 #define CONFIG_FILE   "seedvisor.conf"
 #define CONFIG_FOLDER "\\EFI\\seedvisor\\"
@@ -133,6 +134,9 @@ static struct seedvisor *prepare(void)
 
     for (unsigned i = 0; i < seedvisor->config.guest_count; i++) {
         arena_size += guest_arena_size(&seedvisor->config.guests[i]);
+        if (seedvisor->config.host.trace == CONFIG_ON) {
+            arena_size += vm_trace_size((unsigned)seedvisor->config.guests[i].vcpus);
+        }
         if (!guest_prepare(&seedvisor->guests[i], &seedvisor->config.guests[i])) {
             return NULL;
         }
@@ -202,7 +206,7 @@ static _Noreturn void run_on_own_stack(struct seedvisor *seedvisor)
                      :
                      : "r"(stack), "r"(seedvisor_run), "D"(seedvisor)
                      : "memory");
-    __builtin_unreachable();
+    __builtin_unreachable(); /* LCOV_EXCL_LINE: it is, as seedvisor_run() does not return */
 }
 
 static _Noreturn void leave_firmware(struct seedvisor *seedvisor)
@@ -241,6 +245,8 @@ __attribute__((no_stack_protector)) EFI_STATUS efi_main(EFI_HANDLE image,
     if (emulator_present()) {
         power_off(RESULT_NOT_RUN);
     }
+    /* LCOV_EXCL_START: only where there is no port 0xE9, and so no way for the counters to leave */
     firmware_wait_for_key();
     return EFI_UNSUPPORTED;
 }
+/* LCOV_EXCL_STOP */

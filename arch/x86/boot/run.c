@@ -199,6 +199,7 @@ static bool create_guest(struct seedvisor *seedvisor, struct guest *guest, unsig
         .vcpus = (unsigned)guest->config->vcpus,
         .debug_exit_port = (uint16_t)guest->config->debug_exit,
         .fw_cfg = guest->config->fw_cfg == CONFIG_ON,
+        .trace = seedvisor->config.host.trace == CONFIG_ON,
         .first_address_space = (uint16_t)(first_vcpu + 1), /* 0 is the hypervisor's */
     };
 

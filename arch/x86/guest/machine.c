@@ -303,7 +303,8 @@ bool machine_create(struct vm *vm, const struct machine_setup *setup, struct are
     vm->arch->poll_time = UINT64_MAX;
     vm->arch->policy = setup->policy;
     vm->arch->clock = setup->clock;
-    if (!add_vcpus(vm, arena) || (setup->trace && !vm_trace_enable(vm, arena)) ||
+    if (!add_vcpus(vm, arena) ||
+        (setup->trace && !vm_trace_enable(vm, setup->clock->frequency, arena)) ||
         !add_devices(vm, arena) || !vm->virtualization->vm_create(vm, arena) ||
         !map_memory(vm, arena)) {
         log_line("guest \"%s\": the hypervisor's memory is too small for it", setup->name);
@@ -374,6 +375,7 @@ void arch_vm_report(struct vm *vm)
     log_line("guest \"%s\" ended: %s", vm->name, vm->end_reason);
     for (unsigned part = 0; machine_print_statistics(vm, part); part++) {
     }
+    vm_trace_dump(vm);
 }
 
 void machine_count_unknown(struct unknown_accesses *accesses, uint64_t number)

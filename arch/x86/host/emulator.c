@@ -21,6 +21,7 @@ void emulator_write(const char *text)
     }
 }
 
+/* LCOV_EXCL_START: executed after the counters were told */
 void emulator_end(unsigned result)
 {
     if (emulator_present()) {
@@ -30,3 +31,4 @@ void emulator_end(unsigned result)
         }
     }
 }
+/* LCOV_EXCL_STOP */

@@ -6,6 +6,7 @@
 #include "arch/x86/cpu/instructions.h"
 #include "arch/x86/guest/machine.h"
 #include "arch/x86/host/console.h"
+#include "arch/x86/host/emulator.h"
 #include "devices/rng/egd.h"
 #include "vmm/host.h"
 #include "vmm/monitor.h"
@@ -139,6 +140,11 @@ void host_reset_vcpu(struct vcpu *vcpu)
 {
     resident_reset(&vcpu->host->resident);
     resident_load(&vcpu->host->resident, &host->resident);
+}
+
+void host_debug_write(const char *text)
+{
+    emulator_write(text);
 }
 
 void host_set_xcr0(uint64_t value)

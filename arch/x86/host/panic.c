@@ -11,6 +11,7 @@
 #include "vmm/format.h"
 #include "vmm/log.h"
 #include "vmm/vm.h"
+#include "vmm/vm_trace.h"
 
 /* Set by the build: the commit, and whether the tree had changes. */
 #include "build_id.h"
@@ -34,6 +35,7 @@ static void print_vcpu(struct vcpu *vcpu)
              vcpu->general[GENERAL_RSI], vcpu->general[GENERAL_RDI]);
     vcpu->vm->virtualization->dump(vcpu);
     trace_print(&vcpu->trace);
+    vm_trace_dump(vcpu->vm);
 }
 
 _Noreturn void panic(const char *reason, ...)
