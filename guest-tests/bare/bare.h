@@ -47,7 +47,8 @@ extern const uint8_t *boot_information;
 const char *command_line(void);
 bool ends_with(const char *text, const char *end);
 
-/* If the command line ends in a role, plays it, which ends the guest or has no end; else returns. */
+/* If the command line ends in a role, plays it, which ends the guest or has no end; else returns.
+ */
 void play_role(void);
 
 /* Marks the running case as failed. The first time counts. */

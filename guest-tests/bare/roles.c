@@ -1,6 +1,6 @@
 /*
- * What the command line can ask for instead of the cases: a good neighbour of other guests, or a bad
- * one, which goes on until it is stopped.
+ * What the command line can ask for instead of the cases: a good neighbour of other guests, or a
+ * bad one, which goes on until it is stopped.
  */
 #include "guest-tests/bare/bare.h"
 #include "guest-tests/bare/driver.h"
