@@ -41,6 +41,12 @@ void host_reset_vcpu(struct vcpu *vcpu);
 /* Sets this CPU's XCR0, which belongs to the guest that runs here; the value was checked. */
 void host_set_xcr0(uint64_t value);
 
+/*
+ * Whether the console is behind with the hypervisor's own lines: to write many would mean to wait
+ * for its port.
+ */
+bool host_log_behind(void);
+
 /* Small bounded work for the machine: console output and input, filling the entropy pool. */
 void host_work(void);
 

@@ -100,6 +100,15 @@ void host_set_xcr0(uint64_t value)
     scripted_host.xcr0 = value;
 }
 
+bool host_log_behind(void)
+{
+    if (scripted_host.log_behind == 0) {
+        return false;
+    }
+    scripted_host.log_behind--;
+    return true;
+}
+
 void host_work(void)
 {
     scripted_host.worked++;
