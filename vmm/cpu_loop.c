@@ -165,7 +165,9 @@ void cpu_loop(struct schedule *schedule, struct run *run, unsigned cpu)
 
             schedule->turn_end = latest < schedule->turn_end ? latest : schedule->turn_end;
             take_turn(schedule, next, run);
-        } else if (!busy && !host_kicked()) {
+        } else if (busy) {
+            host_work(); /* a step may wait for the console */
+        } else if (!host_kicked()) {
             host_work();
             host_timer_arm(schedule_deadline(schedule, due));
             host_idle();

@@ -44,6 +44,12 @@ void host_set_xcr0(uint64_t value);
 /* Writes to the debug port that emulators offer (0xE9); nothing where there is none. */
 void host_debug_write(const char *text);
 
+/*
+ * Whether the console is behind with the hypervisor's own lines: to write many would mean to wait
+ * for its port.
+ */
+bool host_log_behind(void);
+
 /* Small bounded work for the machine: console output and input, filling the entropy pool. */
 void host_work(void);
 

@@ -43,6 +43,14 @@ extern const struct bare_case boot_cases[], cpu_cases[], register_cases[], featu
 extern uint32_t boot_magic;
 extern const uint8_t *boot_information;
 
+/* What the guest was given; a loader may put the kernel's path before it. */
+const char *command_line(void);
+bool ends_with(const char *text, const char *end);
+
+/* If the command line ends in a role, plays it, which ends the guest or has no end; else returns.
+ */
+void play_role(void);
+
 /* Marks the running case as failed. The first time counts. */
 void case_failed(const char *file, unsigned line, const char *what, uint64_t actual,
                  uint64_t expected);

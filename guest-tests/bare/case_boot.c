@@ -23,7 +23,7 @@ static const uint8_t *pointer(uint64_t gpa)
     return (const uint8_t *)gpa;
 }
 
-static bool ends_with(const char *text, const char *end)
+bool ends_with(const char *text, const char *end)
 {
     size_t length = 0;
     size_t end_length = 0;
@@ -53,11 +53,15 @@ static void boot_magic_numbers(void)
     }
 }
 
+const char *command_line(void)
+{
+    return (const char *)pointer(boot_magic == BOOT_MULTIBOOT ? field(boot_information, 16, 4)
+                                                              : field(boot_information, 24, 8));
+}
+
 static void boot_command_line(void)
 {
-    const char *line =
-        (const char *)pointer(boot_magic == BOOT_MULTIBOOT ? field(boot_information, 16, 4)
-                                                           : field(boot_information, 24, 8));
+    const char *line = command_line();
 
     EXPECT(ends_with(line, CMDLINE));
     EXPECT_EQUAL(line[0], boot_magic == BOOT_MULTIBOOT ? '/' : CMDLINE[0]);

@@ -1,4 +1,5 @@
-/* Runs every case that the machine allows, one line each, and ends with the number of failures. */
+/* Runs every case that the machine allows, one line each, and ends with the number of failures;
+ * or plays the role that the command line names. */
 #include "guest-tests/bare/bare.h"
 
 #include "guest-tests/bare/driver.h"
@@ -91,6 +92,7 @@ void bare_main(uint32_t magic, uint64_t information)
     boot_magic = magic;
     boot_information = (const uint8_t *)information;
     machine_start();
+    play_role();
     print("bare: started\n");
     run_cases(boot_cases);
     run_cases(cpu_cases);

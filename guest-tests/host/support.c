@@ -107,6 +107,15 @@ void host_debug_write(const char *text)
     }
 }
 
+bool host_log_behind(void)
+{
+    if (scripted_host.log_behind == 0) {
+        return false;
+    }
+    scripted_host.log_behind--;
+    return true;
+}
+
 void host_work(void)
 {
     scripted_host.worked++;

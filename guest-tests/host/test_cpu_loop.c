@@ -313,6 +313,38 @@ static void test_restarts(void **state)
     assert_int_equal(vcpus[0].statistics.exits[EXIT_PORT], 1); /* of its last life */
 }
 
+/* While the log is behind, a guest that ended is not told of, and others go on, a slice at a time.
+ */
+static void test_end_waits_for_the_log(void **state)
+{
+    (void)state;
+    scripted_host.log_behind = 4;
+    plans[0] = "r";
+    plans[1] = ".......";
+    go();
+    const char *end = strstr(calls, "Ea");
+    unsigned turns = 0;
+
+    assert_non_null(end);
+    for (const char *at = calls; at < end; at += 2) {
+        turns += memcmp(at, "Rb", 2) == 0;
+    }
+    assert_in_range(turns, 4, 6);
+    assert_int_equal(times("Rb"), 8);
+}
+
+/* With nobody else to run the CPU moves the log itself, without sleep. */
+static void test_end_waits_for_the_log_alone(void **state)
+{
+    (void)state;
+    vms[1].lifecycle.start_time = UINT64_MAX;
+    scripted_host.log_behind = 5;
+    go();
+    assert_int_equal(times("Ea"), 1);
+    assert_true(scripted_host.worked >= 5);
+    assert_int_equal(scripted_host.idled, 0);
+}
+
 static void test_restarts_of_a_crasher_fail(void **state)
 {
     (void)state;
@@ -462,6 +494,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_crash_fails_the_run, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_crash_that_is_expected, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_restarts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_end_waits_for_the_log, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_end_waits_for_the_log_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_restarts_of_a_crasher_fail, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_image_that_does_not_load_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_requests, set_up, tear_down),

@@ -47,6 +47,24 @@ def bare(kernel="/bare.elf", **keys):
         f"{key} = {value}\n" for key, value in values.items() if value is not None)
 
 
+def beside(role, victim, more=""):
+    """Linux as `victim` with one vCPU, beside the bare guest in a role (guest-tests/bare/roles.c)."""
+    hostile = bare(memory="16M", modules=None, cmdline=f"role={role}") + more
+    return (linux(victim, memory="128M").replace("[guest linux]", "[guest victim]") + "\n" +
+            hostile.replace("[guest bare]", "[guest hostile]"))
+
+
+def hellos(count):
+    """A configuration with so many bare guests that each show 64 bytes of their entropy devices."""
+    return "\n".join(bare(memory="64M", modules=None, cmdline="role=hello")
+                     .replace("[guest bare]", f"[guest g{i}]") for i in range(count))
+
+
+# The hostile guest is stopped when the other has ended.
+ENDED = (('guest "victim" ended: ', "\x011\x01k"),)
+BESIDE = (*LINUX, "guest/bare/bare.elf")
+
+
 @dataclasses.dataclass(frozen=True)
 class Scenario:
     """One run: configuration is a text, a function that makes it, or None for no file at all."""
@@ -155,6 +173,15 @@ SCENARIOS = {
     # Lives: after a reset, and after a delay.
     "restart": Scenario(linux("reboot", **{"on_reboot": "restart", "restart.limit": "1",
                                            "start.delay": "2s"})),
+    # A hostile guest on the same CPU, and on the other one: see test_isolation.py.
+    "beside-spin": Scenario(beside("spin", "share=2,1"), files=BESIDE, replies=ENDED),
+    "beside-flood": Scenario(beside("flood", "share=2,1"), files=BESIDE, replies=ENDED),
+    "beside-kick": Scenario(beside("kick", "check"), files=BESIDE, replies=ENDED),
+    "beside-reset": Scenario(
+        beside("reset", "share=2,1", "on_reboot = restart\nrestart.limit = 1000000\n"),
+        files=BESIDE, replies=ENDED),
+    "apart-kick": Scenario(beside("kick", "check"), files=BESIDE, replies=ENDED, cpus=2),
+    "eight": Scenario(hellos(8), files=("guest/bare/bare.elf",), memory=1024, cpus=2),
     "no-such-cpu": Scenario(linux("poweroff", cpus="0,5"), files=(), cpus=2),
     # The console: what is typed, Ctrl-A and what it does, a guest that writes without end.
     "console": Scenario(two_guests("talk", "talk", ""), memory=768, cpus=2, replies=CONSOLE_TALK),

@@ -197,6 +197,12 @@ static void serve_console(uint64_t now)
     }
 }
 
+/* What is left is room for a guest's crash and its statistics. */
+bool host_log_behind(void)
+{
+    return console_switch_room(console_consoles()) < CONSOLE_OWN / 2;
+}
+
 void host_work(void)
 {
     struct cpu *cpu = current_cpu();

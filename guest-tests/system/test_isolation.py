@@ -1,0 +1,84 @@
+# What a guest does with all its might does not take from another one more than its share.
+import re
+
+import pytest
+
+
+def statistics(outcome, name):
+    """Of a guest's last life: ticks in the guest, in the hypervisor for it, idle, waiting."""
+    outcome.must_say(f'guest "{name}" statistics:$')
+    rows = re.findall(rf'guest "{name}" statistics:\nseedvisor:   vCPU 0: exits \d+, ticks guest'
+                      r" (\d+), hypervisor (\d+), idle (\d+), waiting (\d+)$", outcome.console,
+                      re.MULTILINE)
+    return [int(ticks) for ticks in rows[-1]]
+
+
+def must_have_had(outcome, least):
+    """Of the time in which it wanted the CPU, the victim had at least this part."""
+    guest, hypervisor, _, waiting = statistics(outcome, "victim")
+    had = (guest + hypervisor) / (guest + hypervisor + waiting)
+    assert had >= least, f"the victim had {had:.1%} of the CPU\n{outcome}"
+
+
+def must_be_well(outcome):
+    """The victim found nothing wrong and ended by itself, before the hostile guest."""
+    outcome.must_say('guest "victim" ended: powered off$')
+    outcome.must_not_say("^.*not ok - .*|kernel complains|did not keep its value")
+    outcome.must_end(0)
+
+
+@pytest.mark.scenario("beside-spin")
+def test_guest_that_spins_with_interrupts_off(outcome):
+    must_have_had(outcome, 0.45)
+    guest, hypervisor, _, waiting = statistics(outcome, "hostile")
+    # It never sleeps: what it had is what the victim left it.
+    assert guest + hypervisor > 0.3 * waiting
+    outcome.must_say(r"^\[victim\] seedvisor-guest: share: the kernel has no complaints$")
+    outcome.must_say(r"^\[victim\] seedvisor-guest: share: 1 CPUs online, hwrng 1024 bytes$")
+    must_be_well(outcome)
+
+
+@pytest.mark.scenario("beside-flood")
+def test_guest_that_floods_its_console(outcome):
+    must_have_had(outcome, 0.45)
+    assert len(re.findall(r"^\[hostile\] flood \d+$", outcome.console, re.MULTILINE)) > 1000
+    outcome.must_say(r"^\[victim\] seedvisor-guest: share: 1 CPUs online, hwrng 1024 bytes$")
+    must_be_well(outcome)
+
+
+@pytest.mark.scenario("beside-kick")
+def test_guest_that_kicks_without_end(outcome):
+    """Both draw from one source of entropy: the victim's MiB comes, and does not compress."""
+    must_have_had(outcome, 0.45)
+    assert int(outcome.must_say(r'guest "hostile" statistics:\n(?:.*\n)*?'
+                                r"seedvisor:   virtio: kicks (\d+)")[1]) > 10000
+    outcome.must_say(r"^\[victim\] seedvisor-guest: check: [1-9]\d* ok, 0 not ok$")
+    must_be_well(outcome)
+
+
+@pytest.mark.scenario("apart-kick")
+def test_guest_that_kicks_without_end_on_another_cpu(outcome):
+    must_have_had(outcome, 0.99)
+    outcome.must_say(r"^\[victim\] seedvisor-guest: check: [1-9]\d* ok, 0 not ok$")
+    must_be_well(outcome)
+
+
+@pytest.mark.scenario("beside-reset")
+def test_guest_that_resets_without_end(outcome):
+    """Its memory is wiped and loaded at once each time, and the log tells its statistics."""
+    must_have_had(outcome, 0.45)
+    assert outcome.console.count('guest "hostile" ended: reset') > 20
+    outcome.must_say(r"^\[victim\] seedvisor-guest: share: 1 CPUs online, hwrng 1024 bytes$")
+    must_be_well(outcome)
+
+
+@pytest.mark.scenario("eight")
+def test_eight_guests_on_two_cpus(outcome):
+    told = re.findall(r"^\[(g\d)\] bare: hello((?: 0x[0-9a-f]+){64})$", outcome.console,
+                      re.MULTILINE)
+    assert sorted(name for name, _ in told) == [f"g{i}" for i in range(8)], outcome
+    assert len({numbers for _, numbers in told}) == 8
+    for i in range(8):
+        outcome.must_say(f'guest "g{i}": on CPU {i % 2}$')
+        outcome.must_say(f'guest "g{i}" ended: debug exit 0x0$')
+    outcome.must_end(0)
