@@ -118,7 +118,7 @@ static void test_permanent_fault(void **state)
 
     bring_up(driver, F_VERSION_1, 8);
     expect_event(machine, DEVICE_RESET, 0);
-    machine->script.mode = SCRIPT_DRY;
+    machine->script.mode = SCRIPT_STUCK;
     machine->script.from = machine->script.played;
     machine->script.tries = UINT64_MAX;
     add_buffer(driver, 0, BUFFER_AREA, 64);
