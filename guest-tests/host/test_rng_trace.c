@@ -123,8 +123,7 @@ static void test_permanent_fault(void **state)
     machine->script.tries = UINT64_MAX;
     add_buffer(driver, 0, BUFFER_AREA, 64);
     kick(driver);
-    for (unsigned i = 0; rng_has_work(&machine->rng); i++) {
-        assert_true(i < 100000);
+    for (unsigned i = 0; i < 100; i++) {
         rng_poll(&machine->rng);
     }
     expect_event(machine, DEVICE_KICK, 0);
