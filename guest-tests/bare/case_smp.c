@@ -91,7 +91,8 @@ static void smp_ring_changes_while_kicked(void)
     work_done = 0;
     EXPECT(start_split(device_features() & F_INDIRECT, SIZE));
     EXPECT(second_cpu_run(scramble_ring));
-    for (unsigned i = 0; i < ROUNDS; i++) {
+    /* Until a change was caught in the act: the CPUs of an emulator may take long turns. */
+    for (unsigned i = 0; i < ROUNDS || (resets == 0 && i < 100 * ROUNDS); i++) {
         driver_area[1] = (uint16_t)(driver_area[1] + 1);
         register_write(REG_NOTIFY, 0);
         if (needs_reset()) {
@@ -139,7 +140,6 @@ static void smp_packed_ring_changes_while_kicked(void)
     work_done = 0;
     EXPECT(start_packed(features, SIZE));
     EXPECT(second_cpu_run(scramble_packed_ring));
-    /* Until a change was caught in the act: the CPUs of an emulator may take long turns. */
     for (unsigned i = 0; i < ROUNDS || (resets == 0 && i < 100 * ROUNDS); i++) {
         register_write(REG_NOTIFY, 0);
         if (needs_reset()) {
