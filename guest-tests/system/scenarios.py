@@ -137,7 +137,6 @@ SCENARIOS = {
     "rdrand": Scenario(linux("read=64", rng="rdrand")),
     "mix": Scenario(linux("read=64", rng="mix")),
     "egd": Scenario(linux("read=16", rng="egd"), egd="good"),
-    "egd-faulty": Scenario(linux("read=16", rng="egd"), egd="faulty", accels=("tcg", "kvm")),
     "egd-stuck": Scenario(linux("poweroff", rng="egd"), egd="stuck"),
     "egd-mixed": Scenario(linux("read=16", rng="mix", host="rng.mix = rdseed, egd"), egd="late"),
     "firmware-rng": Scenario(linux("read=16"), accels=("tcg", "kvm"), launch=("--firmware-rng",)),
