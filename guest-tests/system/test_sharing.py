@@ -8,10 +8,10 @@ import pytest
 def test_four_vcpus_on_two_cpus_under_load(outcome):
     outcome.must_say(r'guest "linux": on CPUs 0 1 0 1$')
     outcome.must_say("^seedvisor-guest: stress: 8 of 8 workers done, [1-9]")
-    # Five seconds of load: neither clock may lose or win one against the other.
+    # Under load neither clock may lose or win against the other.
     assert abs(int(outcome.must_say(r"clocks apart by (-?\d+) s")[1])) <= 1
     for cpu in range(4):
-        assert int(outcome.must_say(rf"cpu{cpu} timer interrupts (\d+)")[1]) > 100
+        assert int(outcome.must_say(rf"cpu{cpu} timer interrupts (\d+)")[1]) > 50
     outcome.must_not_say("kernel complains")
     outcome.must_say("^seedvisor-guest: stress: end$")
     outcome.must_end(0)
