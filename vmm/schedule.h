@@ -20,7 +20,7 @@ struct schedule {
     unsigned count;           /* of it */
     struct vcpu *current;     /* whose state is in the CPU; NULL: nobody's */
     uint64_t slice;           /* ticks of a turn when others wait */
-    uint64_t turn_end;        /* TSC; UINT64_MAX while nobody else waits */
+    uint64_t turn_end;        /* TSC; UINT64_MAX if nobody else is at home here */
     uint64_t others_deadline; /* TSC when one that does not run has a timer due */
     uint64_t floor;           /* the virtual runtime of the last one chosen */
     uint64_t switches;        /* from one vCPU to another */

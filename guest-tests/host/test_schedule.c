@@ -152,6 +152,8 @@ static void test_wake(void **state)
     runnable[0] = false;
     spin(100, &now, taken);
     assert_int_equal(taken[1], 100 * SLICE);
+    assert_ptr_equal(schedule_pick(&schedule, now), &vcpus[1]);
+    assert_int_equal(schedule.turn_end, now + 10 * SLICE); /* though nobody else can run */
     runnable[0] = true;
     assert_ptr_equal(schedule_pick(&schedule, now), &vcpus[0]);
     assert_int_equal(vcpus[0].statistics.ticks_idle, now);
