@@ -193,8 +193,11 @@ SCENARIOS = {
         ("seedvisor-guest: heard: to the second", "\x01xy"))),
     "lives": Scenario(two_guests("talk", "talk", ""), memory=768, cpus=2, replies=LIVES),
     "flood": Scenario(two_guests("pace", "talk", ""), memory=768, cpus=2, replies=(
-        ("[a] seedvisor-guest: pace alone", BOTH_TALK[1], "\x011flood\r"),
-        ("flood 99 ", "\x010go\r"), ("[a] seedvisor-guest: pace beside", "\x01xy"))),
+        ("[a] seedvisor-guest: ready", BOTH_TALK[1], "\x011busy\r"),
+        ("[b] seedvisor-guest: busy", "\x010quiet\r"),
+        ("[a] seedvisor-guest: pace quiet", "\x011flood\r"),
+        ("flood 99 ", "\x010flooded\r"),
+        ("[a] seedvisor-guest: pace flooded", "\x01xy"))),
     # RDRAND and RDSEED: VMX traps them, SVM has no way to.
     "trap": Scenario(linux("random=850", **{"rng.trap": "on"}), accels=("bochs",)),
     "trap-on-svm": Scenario(linux("random=850", **{"rng.trap": "on"}), files=(), accels=("tcg",)),

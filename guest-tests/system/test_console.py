@@ -83,12 +83,13 @@ def test_power_off_ends_all_guests(outcome):
 
 @pytest.mark.scenario("flood")
 def test_flood_of_one_console_slows_nobody(outcome, accel):
-    """The other guest's reads take as long as before, give or take the emulator's own noise."""
+    """The other guest's reads take as long as while this one was as busy, but wrote nothing; in TCG
+    give or take what else the build machine does."""
     def seconds(when):
         begin, end = outcome.must_say(
             rf"^\[a\] seedvisor-guest: pace {when}: ([0-9.]+) to ([0-9.]+)$").groups()
         return float(end) - float(begin)
 
     assert outcome.console.count("[b] flood ") > 100
-    assert seconds("beside") < seconds("alone") * {"bochs": 1.3}.get(accel, 3)
+    assert seconds("flooded") < seconds("quiet") * {"bochs": 1.3}.get(accel, 2)
     outcome.must_end(0)

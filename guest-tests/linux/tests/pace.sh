@@ -1,4 +1,4 @@
-# Times the same reads of /dev/hwrng twice: alone, and after a line was typed on the console.
+# Times the same reads of /dev/hwrng after each of two lines that are typed on the console.
 pace() {
     begin=$(uptime)
     dd if=/dev/hwrng of=/dev/null bs=64 count=4096 2>/dev/null
@@ -11,7 +11,7 @@ uptime() {
 }
 
 wait_for /dev/hwrng
-say "pace alone: $(pace)"
-read -r line
-say "pace beside: $(pace)"
-read -r line
+say "ready"
+while read -r line; do
+    say "pace $line: $(pace)"
+done

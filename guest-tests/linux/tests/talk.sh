@@ -1,5 +1,14 @@
 # Says back every line it reads from the console, until one is "end". "keys" asks for eight keys and
-# shows them as the terminal sent them; "flood" writes to the console without end.
+# shows them as the terminal sent them; "busy" writes to nowhere without end, until "flood" writes
+# to the console without end.
+write() {
+    count=0
+    while true; do
+        echo "flood $count of a guest that writes and writes and never comes to an end"
+        count=$((count + 1))
+    done
+}
+
 say "talk to me"
 while read -r line && [ "$line" != end ]; do
     case $line in
@@ -10,12 +19,13 @@ while read -r line && [ "$line" != end ]; do
         stty sane
         say "pressed:$keys"
         ;;
+    busy)
+        write >/dev/null &
+        say "busy"
+        ;;
     flood)
-        count=0
-        while true; do
-            echo "flood $count of a guest that writes and writes and never comes to an end"
-            count=$((count + 1))
-        done
+        kill $!
+        write
         ;;
     *)
         say "heard: $line"
