@@ -11,6 +11,7 @@
 #include "arch/x86/vmx/controls.h"
 #include "arch/x86/vmx/state.h"
 #include "arch/x86/vmx/vmcs.h"
+#include "vmm/host.h"
 #include "vmm/log.h"
 #include "vmm/vm.h"
 
@@ -274,6 +275,14 @@ static void vmx_load(struct vcpu *vcpu)
 {
     const struct backend_vcpu *backend = vcpu->backend;
 
+    /*
+     * Bochs 2.7 goes on as the last guest left it when a guest is entered with interrupts off: had
+     * that one interrupts on, this one would be given virtual interrupts all the same. Interrupts
+     * on and off again in the host put that right. What is taken here may be for a vCPU that was
+     * passed over a moment ago: so the CPU looks at all of them again soon.
+     */
+    host_take_interrupts();
+    host_kick(vcpu->cpu);
     if (!vmcs_load(backend->vmcs)) {
         vmcs_failed("VMPTRLD", (uintptr_t)backend->vmcs);
     }
