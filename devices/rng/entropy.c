@@ -241,15 +241,23 @@ static uint64_t ticks(const struct entropy_core *core)
     return core->ticks == NULL ? 0 : core->ticks();
 }
 
-/* Not under the lock: who is told may be slow. */
-static void tell(const struct entropy_core *core, const struct entropy_notice *notice)
+/*
+ * A source that fails without end is told of less and less often; but whoever was told of a fault
+ * is told of its end.
+ */
+static bool worth_telling(struct entropy_core *core, const struct entropy_notice *notice)
 {
     uint64_t number = notice->number;
+    bool passed = notice->hit == HEALTH_PASSED && !notice->dry;
 
-    if (number != 0 && core->notify != NULL &&
-        (number <= NOTICES_IN_FULL || (number & (number - 1)) == 0)) {
-        core->notify(core, notice);
+    if (number == 0 || core->notify == NULL) {
+        return false;
     }
+    if (number > NOTICES_IN_FULL && (number & (number - 1)) != 0 && !(passed && core->fault_told)) {
+        return false;
+    }
+    core->fault_told = !passed;
+    return true;
 }
 
 /* Reads and absorbs up to `count` words. Returns how many were good and tested well. */
@@ -275,9 +283,13 @@ static unsigned refill_batch(struct entropy_core *core, unsigned count)
     }
     notice.state = core->state;
     notice.faults = core->faults;
+    bool told = worth_telling(core, &notice);
+
     unlock(core);
     wipe(samples, read * sizeof(samples[0]));
-    tell(core, &notice);
+    if (told) { /* not under the lock: who is told may be slow */
+        core->notify(core, &notice);
+    }
     return good;
 }
 

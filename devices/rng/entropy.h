@@ -109,6 +109,7 @@ struct entropy_core {
     uint32_t devices;       /* that share the pool */
     uint64_t failure_run;
     uint64_t notices;
+    bool fault_told; /* and no test passed since */
     struct health health;
     struct entropy_counters counters;
     uint32_t stir_words;                        /* left in stir[] */

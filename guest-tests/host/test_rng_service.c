@@ -153,6 +153,32 @@ static void test_notices(void **state)
     assert_true(notice_count < 16 + 10);
 }
 
+/* However many faults went untold: who was told of one is told that it is over, and once. */
+static void test_notice_of_recovery(void **state)
+{
+    (void)state;
+    start();
+    fail_from_now(SCRIPT_STUCK, FOREVER);
+    while (core.notices < 20) {
+        entropy_refill(&core, 64);
+    }
+    script.mode = SCRIPT_GOOD;
+    unsigned told = notice_count;
+
+    while (entropy_state(&core) != ENTROPY_READY) {
+        entropy_refill(&core, 64);
+    }
+    assert_int_equal(notice_count, told + 1);
+    assert_true(notices[told].number == 21);
+    assert_int_equal(notices[told].hit, HEALTH_PASSED);
+    assert_int_equal(notices[told].state, ENTROPY_READY);
+    entropy_self_test(&core);
+    while (entropy_testing(&core)) {
+        entropy_refill(&core, 64);
+    }
+    assert_int_equal(notice_count, told + 1);
+}
+
 static void test_dry_notice(void **state)
 {
     (void)state;
@@ -339,6 +365,7 @@ int main(void)
         cmocka_unit_test_setup(test_self_test_fails, set_up),
         cmocka_unit_test_setup(test_self_test_in_other_states, set_up),
         cmocka_unit_test_setup(test_notices, set_up),
+        cmocka_unit_test_setup(test_notice_of_recovery, set_up),
         cmocka_unit_test_setup(test_dry_notice, set_up),
         cmocka_unit_test_setup(test_stir, set_up),
         cmocka_unit_test_setup(test_conditioner, set_up),
