@@ -111,14 +111,25 @@ static void park(struct schedule *schedule)
     }
 }
 
-/* True if some VM's next step is due already. */
+/*
+ * True if some VM's next step is due already. What a step takes is the VM's own time: one that ends
+ * and starts again without end has no more of the CPU than one that runs.
+ */
 static bool step(struct schedule *schedule)
 {
     bool busy = false;
 
     for (struct vcpu *vcpu = schedule->vcpus; vcpu != NULL; vcpu = vcpu->next_on_cpu) {
-        if (vcpu->index == 0) {
-            busy |= lifecycle_step(vcpu->vm, host_ticks());
+        if (vcpu->index != 0) {
+            continue;
+        }
+        uint64_t begin = host_ticks();
+
+        if (!vm_running(vcpu->vm) && schedule_work_waits(schedule, vcpu)) {
+            busy = true;
+        } else if (lifecycle_step(vcpu->vm, begin)) {
+            schedule_charge_work(schedule, vcpu, host_ticks() - begin);
+            busy = true;
         }
     }
     return busy;

@@ -71,6 +71,7 @@ struct vcpu *schedule_pick(struct schedule *schedule, uint64_t now)
             next = vcpu;
         }
     }
+    schedule->runnable = runnable;
     schedule->others_deadline = UINT64_MAX;
     for (struct vcpu *vcpu = schedule->vcpus; vcpu != NULL; vcpu = vcpu->next_on_cpu) {
         if (vcpu != next && vm_runnable(vcpu->vm)) {
@@ -92,4 +93,16 @@ struct vcpu *schedule_pick(struct schedule *schedule, uint64_t now)
 void schedule_charge(struct vcpu *vcpu, uint64_t ticks)
 {
     vcpu->virtual_runtime += ticks * vcpu->weight;
+}
+
+void schedule_charge_work(const struct schedule *schedule, struct vcpu *vcpu, uint64_t ticks)
+{
+    if (schedule->runnable > 0) {
+        schedule_charge(vcpu, ticks);
+    }
+}
+
+bool schedule_work_waits(const struct schedule *schedule, const struct vcpu *vcpu)
+{
+    return schedule->runnable > 0 && is_behind(schedule->floor, vcpu->virtual_runtime);
 }

@@ -18,6 +18,7 @@
 struct schedule {
     struct vcpu *vcpus;       /* a list, by next_on_cpu */
     unsigned count;           /* of it */
+    unsigned runnable;        /* of them, when one was picked last */
     struct vcpu *current;     /* whose state is in the CPU; NULL: nobody's */
     uint64_t slice;           /* ticks of a turn when others wait */
     uint64_t turn_end;        /* TSC; UINT64_MAX if nobody else is at home here */
@@ -50,5 +51,14 @@ static inline uint64_t schedule_deadline(const struct schedule *schedule, uint64
 
 /* Counts a turn of a vCPU that took `ticks`. */
 void schedule_charge(struct vcpu *vcpu, uint64_t ticks);
+
+/*
+ * The same for work on a vCPU's VM while that does not run, its memory's zeroing for one: nothing
+ * is counted while nobody else wants the CPU.
+ */
+void schedule_charge_work(const struct schedule *schedule, struct vcpu *vcpu, uint64_t ticks);
+
+/* Whether others go before such work: they want the CPU, and the VM has had more than they. */
+bool schedule_work_waits(const struct schedule *schedule, const struct vcpu *vcpu);
 
 #endif

@@ -26,6 +26,7 @@ static struct schedule schedule;
 static struct run run;
 static char calls[512];
 static bool loads;
+static uint64_t load_ticks; /* what a load takes */
 static struct vcpu *loaded;
 static unsigned dumps;
 
@@ -101,6 +102,7 @@ enum exit_action arch_handle_exit(struct vcpu *vcpu, const struct vm_exit *exit)
 bool arch_vm_load(struct vm *vm)
 {
     note('L', vm->vcpus);
+    scripted_host.ticks += load_ticks;
     for (unsigned i = 0; i < RAM; i += 4096) {
         assert_int_equal(ram[vm - vms][i], 0); /* nothing of its last life is left */
     }
@@ -210,6 +212,7 @@ static int set_up(void **state)
     run = (struct run){.vms = all_vms, .vm_count = VMS};
     scripted_host.step = 1;
     loads = true;
+    load_ticks = 0;
     loaded = NULL;
     dumps = 0;
     return 0;
@@ -311,6 +314,26 @@ static void test_restarts(void **state)
     assert_true(log_has("guest \"a\": restart 2 of at most 2"));
     assert_true(log_has("guest \"a\": stays down after 2 restarts"));
     assert_int_equal(vcpus[0].statistics.exits[EXIT_PORT], 1); /* of its last life */
+}
+
+/* Whoever is loaded again and again takes turns with who runs: the load is time of its own. */
+static void test_restarts_are_charged(void **state)
+{
+    (void)state;
+    vms[0].lifecycle.policy.follow_up[VM_ENDING_RESET] = VM_FOLLOW_RESTART;
+    load_ticks = 10 * TURN_TICKS;
+    plans[0] = "rr";
+    plans[1] = ".............................";
+    go();
+    const char *first = strstr(calls, "La");
+    const char *second = first == NULL ? NULL : strstr(first + 1, "La");
+    unsigned turns = 0;
+
+    assert_non_null(second);
+    for (const char *at = first; at < second; at += 2) {
+        turns += memcmp(at, "Rb", 2) == 0;
+    }
+    assert_in_range(turns, 10, 13);
 }
 
 /* While the log is behind, a guest that ended is not told of, and others go on, a slice at a time.
@@ -494,6 +517,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_crash_fails_the_run, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_crash_that_is_expected, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_restarts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_restarts_are_charged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_end_waits_for_the_log, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_end_waits_for_the_log_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_restarts_of_a_crasher_fail, set_up, tear_down),

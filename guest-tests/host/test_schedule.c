@@ -181,6 +181,29 @@ static void test_naps_win_nothing(void **state)
 }
 
 /* The counters go round after a few centuries, and nothing happens. */
+/* Work on a VM that does not run counts while others want the CPU, and waits for its turn then. */
+static void test_work(void **state)
+{
+    (void)state;
+    add(2);
+    runnable[0] = false;
+    assert_ptr_equal(schedule_pick(&schedule, 1), &vcpus[1]);
+    assert_false(schedule_work_waits(&schedule, &vcpus[0])); /* level with it */
+    schedule_charge_work(&schedule, &vcpus[0], 2 * SLICE);
+    assert_true(schedule_work_waits(&schedule, &vcpus[0]));
+    for (unsigned i = 0; i < 2; i++) {
+        assert_true(schedule_work_waits(&schedule, &vcpus[0]));
+        schedule_charge(&vcpus[1], SLICE);
+        (void)schedule_pick(&schedule, 2 + i);
+    }
+    assert_false(schedule_work_waits(&schedule, &vcpus[0]));
+    runnable[1] = false;
+    assert_null(schedule_pick(&schedule, 10));
+    schedule_charge_work(&schedule, &vcpus[0], 100 * SLICE);
+    assert_int_equal(vcpus[0].virtual_runtime, 2 * SLICE);
+    assert_false(schedule_work_waits(&schedule, &vcpus[0]));
+}
+
 static void test_wrap(void **state)
 {
     (void)state;
@@ -230,6 +253,7 @@ int main(void)
         cmocka_unit_test_setup(test_guests_share_not_vcpus, set_up),
         cmocka_unit_test_setup(test_wake, set_up),
         cmocka_unit_test_setup(test_naps_win_nothing, set_up),
+        cmocka_unit_test_setup(test_work, set_up),
         cmocka_unit_test_setup(test_wrap, set_up),
         cmocka_unit_test(test_placement),
     };
