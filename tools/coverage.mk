@@ -13,7 +13,8 @@ coverage: packages ## Show what the tests execute; HTML in build/coverage/html
 		--output-file $(COVERAGE)/all.info
 	$(Q)genhtml --quiet --branch-coverage --prefix $(CURDIR) --output-directory $(COVERAGE)/html \
 		$(COVERAGE)/all.info
-	$(Q)tools/coverage-report $(if $(HOST_ONLY),,--floors tools/coverage-floors) $(COVERAGE)/all.info
+	$(Q)tools/coverage-report --floors tools/coverage-floors $(if $(HOST_ONLY),--host-only) \
+		$(COVERAGE)/all.info
 
 # The same flags but for the sanitizers, whose checks would be branches.
 coverage-host:

@@ -154,3 +154,18 @@ def test_report_refuses_floors_of_nothing(tmp_path):
     done = run(ROOT / "tools/coverage-report", "--floors", floors, info)
     assert done.returncode == 1
     assert f"{floors}:1: expected FOLDER lines|functions|branches PERCENT" in done.stderr
+
+
+def test_floors_that_need_the_system_tests(tmp_path):
+    floors = tmp_path / "floors"
+    floors.write_text("virtio lines 95 system\nvirtio branches 75\n", encoding="ascii")
+    info = trace_file(tmp_path / "info", ROOT / "virtio/mmio.c", 50)
+    assert run(ROOT / "tools/coverage-report", "--floors", floors, info).returncode == 1
+    assert run(ROOT / "tools/coverage-report", "--floors", floors, "--host-only",
+               info).returncode == 0
+    floors.write_text("virtio branches 76\n", encoding="ascii")
+    assert run(ROOT / "tools/coverage-report", "--floors", floors, "--host-only",
+               info).returncode == 1
+    floors.write_text("virtio lines 50 host\n", encoding="ascii")
+    done = run(ROOT / "tools/coverage-report", "--floors", floors, info)
+    assert f"{floors}:1: expected" in done.stderr
