@@ -12,7 +12,9 @@ HOST_MEMORY = "1024"
 HOST_CMDLINE = ("console=ttyS0 panic=-1 quiet cryptomgr.notests seedvisor.test=peer={argument}"
                 " initrd=\\peer.cpio{more}")
 KINDS = {"stock": "", "tuned": " mitigations=off"}
-EMULATORS = {"vmx-bochs": "bochs", "svm-tcg": "tcg"}
+# What the last line of a whole console says.
+BARE_END = "seedvisor-guest: bench done"
+PEERS_END = "peers done"
 
 RUN = re.compile(r"seedvisor-peer: run ([a-z-]+)")
 STARTING = re.compile(r"seedvisor-peer: starting at tsc (\d+)")
@@ -105,46 +107,62 @@ def of_bare(guest):
 
 
 def run(command, log):
-    """Runs a command with its output into a file; returns the text and the exit status."""
+    """Runs a command with its output into a file; returns the text."""
     with open(log, "wb") as file:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=file,
-                              stderr=subprocess.STDOUT, timeout=runs.TIMEOUT, check=False)
-    return log.read_text(encoding="utf-8", errors="replace"), done.returncode
+        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=file,
+                       stderr=subprocess.STDOUT, timeout=runs.TIMEOUT, check=False)
+    return log.read_text(encoding="utf-8", errors="replace")
 
 
-def measure_bare(folder):
-    """Runs the guest on QEMU's emulation itself, where a tick is an instruction; its Guest."""
+def kept(log, end, keep):
+    """The text that an earlier call left, if it is wanted and came to its end; or None."""
+    if keep and log.exists():
+        text = log.read_text(encoding="utf-8", errors="replace")
+        return text if end in text else None
+    return None
+
+
+def measure_bare(folder, keep=False):
+    """Runs the guest on QEMU's emulation itself, where a tick is an instruction; its Guest.
+
+    keep: the console of an earlier call will do.
+    """
     log = folder / "peer-bare.console"
     kernel, initramfs = GUEST_FILES
-    text, status = run(
+    text = kept(log, BARE_END, keep) or run(
         ["qemu-system-x86_64", "-machine", "microvm,acpi=on", "-accel", "tcg", "-cpu", "max",
          "-icount", "shift=0,sleep=off", "-seed", "1", "-m", "256", "-nodefaults",
          "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
          "-device", "virtio-rng-device", "-kernel", kernel, "-initrd", initramfs,
          "-append", f"{runs.CMDLINE} seedvisor.test=bench={runs.READS}"], log)
+    if BARE_END not in text:
+        raise runs.Failed(f"no hypervisor: the guest did not come to its end, see {log}")
     guest = console.Guest()
     for line in text.replace("\r", "").splitlines():
         if found := console.SAID.search(line):
             console.take_guest_line(guest, found[2])
-    if status != 0 or guest.reads is None:
-        raise runs.Failed(f"no hypervisor: status {status}, see {log}")
     return guest
 
 
-def measure(folder, emulator, kind):
-    """Runs KVM and QEMU in an emulator; returns the peers, see parse()."""
+def measure(folder, emulator, kind, keep=False):
+    """Runs KVM and QEMU in an emulator; returns the peers, see parse().
+
+    keep: the console of an earlier call will do.
+    """
     base = folder / f"peer-{emulator}-{kind}"
     image, log, configuration = (base.with_suffix(f".{end}") for end in ("img", "console", "conf"))
+    if text := kept(log, PEERS_END, keep):
+        return parse(text)
     configuration.write_text(HOST_CMDLINE.format(argument=f"{runs.READS},{kind}",
                                                  more=KINDS[kind]) + "\n", encoding="ascii")
     try:
         subprocess.run([runs.ROOT / "tools/mkimage", "-o", image, "-e",
                         runs.BUILD / "guest/plain-boot.efi", "-c", configuration, *PEER_FILES],
                        check=True)
-        text, _ = run([runs.ROOT / "tools/launch", "--no-input", "--timeout", str(runs.TIMEOUT),
-                       *runs.MACHINES[emulator], "--memory", HOST_MEMORY, image], log)
+        text = run([runs.ROOT / "tools/launch", "--no-input", "--timeout", str(runs.TIMEOUT),
+                    *runs.MACHINES[emulator], "--memory", HOST_MEMORY, image], log)
     finally:
         image.unlink(missing_ok=True)
-    if "peers done" not in text:
+    if PEERS_END not in text:
         raise runs.Failed(f"{emulator}, {kind}: KVM's guests did not come to their end, see {log}")
     return parse(text)

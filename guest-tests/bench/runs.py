@@ -2,6 +2,7 @@
 import concurrent.futures
 import dataclasses
 import pathlib
+import re
 import subprocess
 
 from bench import console, over_time
@@ -103,6 +104,33 @@ def make_image(path, run):
                     "-c", configuration, *run.files], check=True)
 
 
+def build():
+    """Which sources the hypervisor in the build folder is of; None if there may be several."""
+    header = (BUILD / "generated/build_id.h").read_text(encoding="ascii")
+    found = re.search(r'BUILD_ID "([^"]+)"', header)[1]
+    return None if found == "unknown" or found.endswith("-dirty") else found
+
+
+def read(folder, machine, name):
+    """The Record of a run that was made; raises Incomplete."""
+    base = folder / f"{machine}-{name}"
+    log, debug = (base.with_suffix(f".{end}").read_text(encoding="utf-8", errors="replace")
+                  for end in ("console", "debug"))
+    record = console.parse(log, linux=not isinstance(RUNS[name], BareRun))
+    if RUNS[name].trace:
+        record.over_time = over_time.parse(debug)
+    return record
+
+
+def kept(folder, machine, name):
+    """The Record of a run that an earlier call made of the same build, or None."""
+    try:
+        record = read(folder, machine, name)
+    except (OSError, console.Incomplete):
+        return None
+    return record if record.build == build() else None
+
+
 def measure(folder, machine, name):
     """Makes one run; keeps its console in the folder and returns the Record."""
     run = RUNS[name]
@@ -120,22 +148,23 @@ def measure(folder, machine, name):
     if done.returncode != 0:
         raise Failed(f"{machine}, run {name}: status {done.returncode}, see {log}\n{done.stderr}")
     try:
-        record = console.parse(log.read_text(encoding="utf-8", errors="replace"),
-                               linux=not isinstance(run, BareRun))
-        if run.trace:
-            record.over_time = over_time.parse(debug.read_text(encoding="utf-8", errors="replace"))
-        return record
+        return read(folder, machine, name)
     except console.Incomplete as error:
         raise Failed(f"{machine}, run {name}: {error}, see {log}") from error
 
 
-def measure_all(folder, machines, names, jobs, tell):
-    """Runs everything, `jobs` at a time; returns machine to run's name to Record."""
+def measure_all(folder, machines, names, jobs, tell, keep=False):
+    """Runs everything, `jobs` at a time; returns machine to run's name to Record. With keep, what
+    kept() finds is not run again."""
     folder.mkdir(parents=True, exist_ok=True)
+
+    def find(machine, name):
+        return keep and kept(folder, machine, name) or measure(folder, machine, name)
+
     records = {machine: {} for machine in machines}
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         # The long ones first.
-        futures = {pool.submit(measure, folder, machine, name): (machine, name)
+        futures = {pool.submit(find, machine, name): (machine, name)
                    for name in reversed(names) for machine in machines}
         for future in concurrent.futures.as_completed(futures):
             machine, name = futures[future]

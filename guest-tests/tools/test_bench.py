@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 RECORDED = pathlib.Path(__file__).parent / "recorded"
 sys.path.insert(0, str(ROOT / "guest-tests"))
 
-from bench import compare, console, figures, names, table  # noqa: E402  pylint: disable=C0413
+from bench import compare, console, figures, names, runs, table  # noqa: E402  pylint: disable=C0413
 
 
 def record(name):
@@ -144,6 +144,25 @@ def windows(*readings):
         made.guests[f"g{i}"] = console.Guest(pid1=5000 + i, window={
             "begin": begin, "ticks": 1000000, "reads": reads, "bytes": 64})
     return made
+
+
+def test_runs_of_the_same_build_are_kept(tmp_path, monkeypatch, few):
+    text = (RECORDED / "few.console").read_text(encoding="utf-8")
+    path = tmp_path / "svm-tcg-few.console"
+    path.write_text(text, encoding="utf-8")
+    assert runs.kept(tmp_path, "svm-tcg", "few") is None  # its debug port's log is missing
+    path.with_suffix(".debug").write_text("", encoding="ascii")
+    monkeypatch.setattr(runs, "BUILD", tmp_path)
+    (tmp_path / "generated").mkdir()
+    for told, is_kept in ((few.build, True), ("0123456", False), (few.build + "-dirty", False),
+                          ("unknown", False)):
+        (tmp_path / "generated/build_id.h").write_text(f'#define BUILD_ID "{told}"\n',
+                                                       encoding="ascii")
+        assert runs.kept(tmp_path, "svm-tcg", "few") == (few if is_kept else None)
+    (tmp_path / "generated/build_id.h").write_text(f'#define BUILD_ID "{few.build}"\n',
+                                                   encoding="ascii")
+    path.write_text(text[:len(text) // 2], encoding="utf-8")
+    assert runs.kept(tmp_path, "svm-tcg", "few") is None
 
 
 def test_rates_are_added_up():

@@ -62,6 +62,17 @@ def test_a_run_that_did_not_end_is_refused(found):
         peers.of_peer(found, "svm-tcg", None)
 
 
+def test_consoles_are_kept_if_whole(tmp_path):
+    log = tmp_path / "log"
+    assert peers.kept(log, peers.PEERS_END, True) is None
+    text = CONSOLE.read_text(encoding="utf-8")
+    log.write_text(text, encoding="utf-8")
+    assert peers.kept(log, peers.PEERS_END, True) == text
+    assert peers.kept(log, peers.PEERS_END, False) is None
+    log.write_text(text.replace("peers done", "peers d"), encoding="utf-8")
+    assert peers.kept(log, peers.PEERS_END, True) is None
+
+
 def test_no_hypervisor():
     guest = console.Guest(pid1=700, reads={"min": 1, "median": 2, "p99": 3})
     assert peers.of_bare(guest) == {

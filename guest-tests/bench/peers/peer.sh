@@ -43,6 +43,7 @@ counted counted-few 1
 say "peers done"
 write-port 0xe9 "seedvisor-result: 0
 "
-# The last of the console must have left the UART. The port ends Bochs; QEMU is switched off.
-sleep 0.2
+# The last of the console must have left the UART, for which the kernel keeps up to a page of it:
+# 0.36 s. The port ends Bochs; QEMU is switched off.
+sleep 1
 write-port 0x8900 Shutdown
