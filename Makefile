@@ -214,7 +214,8 @@ TEST_COMMANDS = $(foreach test,$(HOST_TESTS) $(THREADS),'$(test)') \
 	'$(MAKE_AFRESH) format-check' '$(MAKE_AFRESH) tidy' 'tools/check-conformance' \
 	'$(MAKE_AFRESH) reference-check' '$(MAKE_AFRESH) fuzz-config SECONDS=10' \
 	'$(MAKE_AFRESH) fuzz SECONDS=20' '$(TOOL_TESTS)' '$(MAKE_AFRESH) coverage HOST_ONLY=1' \
-	'$(PYTHON) -m pytest -v guest-tests/system --accel $(SYSTEM_ACCELS)'
+	'$(PYTHON) -m pytest -v guest-tests/system --accel $(SYSTEM_ACCELS)' \
+	'$(MAKE_AFRESH) bench-check'
 
 test: packages ## Everything, as CI runs it
 	+$(Q)$(MAKE) --no-print-directory $(EFI) $(FAULTS_EFI) guest $(BUILD)/guest/probe.efi $(HOST_TESTS) $(THREADS) $(CHECKER)

@@ -4,6 +4,8 @@ import json
 import pathlib
 import re
 
+# Where the sources are that the build copies.
+GENERATED = "build/coverage/generated/"
 CONFORMANCE_ROW = re.compile(r"^\| ([A-Z]+-[0-9]+) \|([A-Z ]*)\|(.*)\|$")
 
 
@@ -34,7 +36,7 @@ def coverage(path, root):
                 if name == "SF":
                     source = pathlib.Path(value)
                     folder = str((source.relative_to(root) if source.is_absolute()
-                                  else source).parent)
+                                  else source).parent).removeprefix(GENERATED)
                 elif name in places:
                     folders[folder][places[name]] += int(value)
     except (OSError, ValueError) as error:

@@ -13,7 +13,7 @@ STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--ground); color: var(--ink);
   font: 16px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
-main { max-width: 960px; margin: 0 auto; padding: 24px 20px 64px; }
+main { max-width: 1080px; margin: 0 auto; padding: 24px 20px 64px; }
 h1 { font-size: 30px; line-height: 1.2; margin: 16px 0 4px; }
 h2 { font-size: 21px; margin: 0 0 4px; }
 header p { color: var(--soft); margin: 0 0 16px; }
@@ -24,6 +24,7 @@ code { font-family: "DejaVu Sans Mono", ui-monospace, monospace; font-size: 0.88
 figure, .wide { margin: 0; background: var(--raised); border: 1px solid var(--rule);
   border-radius: 8px; padding: 14px; overflow-x: auto; }
 .wide { padding: 0; }
+figure + figure { margin-top: 14px; }
 svg { display: block; width: 100%; min-width: 640px; height: auto; }
 svg text { fill: var(--ink); font: 12px system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
 svg text.axis { fill: var(--soft); font-size: 11px; }

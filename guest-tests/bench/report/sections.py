@@ -1,7 +1,8 @@
 # The sections of the report: each is a heading, a sentence, a plot or a table, as HTML.
+import collections
 import html
 
-from bench import names
+from bench import names, over_time
 from bench.report import svg
 from bench.table import number
 
@@ -151,15 +152,20 @@ MOST_KINDS = 6
 
 
 def exits_over_time(bench):
+    machines = bench.get("over_time", {})
+    total = collections.Counter()
+    for found in machines.values():
+        total.update({kind: sum(counts) for kind, counts in found["kinds"].items()})
+    # The same colours everywhere: the most frequent kinds of all machines together.
+    shown = [kind for kind, _ in total.most_common(MOST_KINDS)]
+    words = shown + ["others"] if len(total) > MOST_KINDS else shown
     drawings = []
-    for machine, found in bench.get("over_time", {}).items():
-        kinds = sorted(found["kinds"], key=lambda kind: -sum(found["kinds"][kind]))
-        series = [found["kinds"][kind] for kind in kinds[:MOST_KINDS]]
-        words = kinds[:MOST_KINDS]
-        if kinds[MOST_KINDS:]:
-            series.append([sum(each) for each in zip(*(found["kinds"][kind]
-                                                       for kind in kinds[MOST_KINDS:]))])
-            words.append("others")
+    for machine, found in machines.items():
+        empty = [0] * over_time.BINS
+        series = [found["kinds"].get(kind, empty) for kind in shown]
+        if len(words) > len(shown):
+            series.append([sum(each) for each in zip(empty, *(
+                counts for kind, counts in found["kinds"].items() if kind not in shown))])
         count = sum(map(sum, series))
         drawings.append(figure(svg.columns(
             list(zip(*series)), words, "Exits over time",
