@@ -18,6 +18,8 @@
 /* The bounds of one kick or poll: buffers, bytes a buffer, and 64-bit words asked of the source. */
 #define RNG_CHAINS_PER_CALL 16U
 #define RNG_CHAIN_BYTES_MAX ENTROPY_POOL_SIZE
+/* What a buffer waits for, unless it is smaller; a bigger one gets what there is beyond. */
+#define RNG_CHAIN_BYTES_MIN 64U
 #define RNG_WORDS_PER_CALL  64U
 
 #define RNG_TIMED_EVERY 16U
@@ -30,9 +32,9 @@
 
 struct rng_counters {
     uint64_t requests;    /* buffers completed */
-    uint64_t bytes;       /* delivered in them */
+    uint64_t bytes;       /* put into buffers */
     uint64_t short_fills; /* completed with less than they had room for */
-    uint64_t parked;      /* buffers that had to wait for a first byte */
+    uint64_t parked;      /* buffers that had to wait for bytes */
     uint64_t throttled;   /* buffers that had to wait for their time */
     uint64_t ticks;       /* of `timed` kicks and polls, completion included, source as well */
     uint64_t timed;       /* one in RNG_TIMED_EVERY: looking at the clock costs something too */
@@ -40,12 +42,12 @@ struct rng_counters {
 
 /*
  * One device. It points into itself, so it must stay where it was initialised. A completed buffer
- * holds 1 to n good bytes, n being its writable length: never 0, which the standard forbids and
- * which makes Linux wait for ever, and never more. Without a byte the buffer waits its turn, and if
- * the source is in permanent fault the device asks for a reset; the buffer goes on waiting all the
- * same, for Linux's driver takes no notice of such a wish, and may have its hands tied: its probing
- * can wait for this very buffer. With a rate limit the bytes of a buffer are
- * those that are due, and it waits if none are.
+ * holds 1 to n good bytes, n being its writable length, and not fewer than RNG_CHAIN_BYTES_MIN if
+ * it has room for them: never 0, which the standard forbids and which makes Linux wait for ever,
+ * and never more. A buffer without enough waits its turn with those it has, and if the source is in
+ * permanent fault the device asks for a reset; the buffer goes on waiting all the same, for Linux's
+ * driver takes no notice of such a wish, and may have its hands tied: its probing can wait for this
+ * very buffer. A rate limit counts bytes when they are put into a buffer.
  */
 struct rng {
     struct virtio_mmio transport;
@@ -54,6 +56,7 @@ struct rng {
     struct entropy_share share;
     struct virtqueue_chain chain; /* the buffer in hand, if any */
     bool holding;
+    uint32_t filled;   /* bytes of the buffer in hand that it has already */
     bool parked;       /* the buffer in hand was counted as parked */
     bool throttled;    /* or as throttled */
     bool more;         /* stopped at a bound: the ring may hold more */

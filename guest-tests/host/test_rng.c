@@ -227,7 +227,10 @@ static void test_short_fill(void **state)
     assert_true(machine->rng.counters.requests == 2);
 }
 
-/* A source that dries up within a buffer: the bytes it had, not fewer than one. */
+/*
+ * A source that dries up within a buffer: the buffer has those bytes already, and is completed with
+ * the rest of them, not before and not a byte twice.
+ */
 static void test_dry_within_a_buffer(void **state)
 {
     struct machine *machine = *state;
@@ -235,15 +238,49 @@ static void test_dry_within_a_buffer(void **state)
 
     bring_up(driver, F_VERSION_1, 8);
     for (unsigned words = 1; words < 8; words++) {
+        uint64_t first = machine->script.played;
+
         fail_from_now(machine, SCRIPT_DRY, ENTROPY_TRIES);
         machine->script.from += words;
         add_buffer(driver, 0, BUFFER_AREA, 64);
         kick(driver);
-        expect_used(driver, 0, words * 8);
+        assert_int_equal(used_idx(driver), driver->last_used);
+        assert_true(rng_has_work(&machine->rng));
+        rng_poll(&machine->rng);
+        expect_used(driver, 0, 64);
         assert_false(rng_has_work(&machine->rng));
+        for (unsigned i = 0; i < 8; i++) {
+            uint64_t word = script_word(first + i);
+
+            assert_memory_equal(ram(driver, BUFFER_AREA + 8ULL * i), &word, 8);
+        }
     }
-    assert_true(machine->rng.counters.short_fills == 7);
-    assert_true(machine->rng.counters.parked == 0);
+    assert_true(machine->rng.counters.short_fills == 0);
+    assert_true(machine->rng.counters.parked == 7);
+    assert_true(machine->rng.counters.bytes == 7ULL * 64);
+}
+
+/* What a buffer got goes with it when its driver starts over: nothing is left in the next one's. */
+static void test_reset_within_a_buffer(void **state)
+{
+    struct machine *machine = *state;
+    struct driver *driver = &machine->driver;
+
+    bring_up(driver, F_VERSION_1, 8);
+    fail_from_now(machine, SCRIPT_DRY, ENTROPY_TRIES);
+    machine->script.from += 5;
+    add_buffer(driver, 0, BUFFER_AREA, 64);
+    kick(driver);
+    assert_true(rng_has_work(&machine->rng));
+    bring_up(driver, F_VERSION_1, 8);
+    assert_false(rng_has_work(&machine->rng));
+    memset(ram(driver, BUFFER_AREA), 0, 128);
+    add_buffer(driver, 0, BUFFER_AREA, 64);
+    kick(driver);
+    expect_used(driver, 0, 64);
+    assert_false(untouched(driver, BUFFER_AREA, 8, 0));
+    assert_false(untouched(driver, BUFFER_AREA + 56, 8, 0));
+    assert_true(untouched(driver, BUFFER_AREA + 64, 64, 0));
 }
 
 /* No byte at all: the buffers wait, in order, and are completed without another kick. */
@@ -594,28 +631,45 @@ static void test_rate_limit(void **state)
     kick(driver);
     expect_used(driver, 0, 64);
     clock_now += 10;
-    add_buffer(driver, 1, BUFFER_AREA, 64);
+    add_buffer(driver, 1, BUFFER_AREA + 128, 64);
     kick(driver);
-    expect_used(driver, 1, 36);
-    assert_true(machine->rng.counters.short_fills == 1);
-    assert_false(rng_has_work(&machine->rng));
-    add_buffer(driver, 2, BUFFER_AREA + 128, 64);
-    kick(driver);
-    assert_int_equal(used_idx(driver), 2);
-    assert_true(untouched(driver, BUFFER_AREA + 128, 64, 0));
+    assert_int_equal(used_idx(driver), 1);
+    assert_true(machine->rng.counters.bytes == 100); /* 36 of them in the buffer in hand */
+    assert_true(untouched(driver, BUFFER_AREA + 128 + 36, 28, 0));
     assert_true(rng_has_work(&machine->rng));
     assert_true(rng_deadline(&machine->rng) == 1005000);
     clock_now = 1004999;
     rng_poll(&machine->rng);
     kick(driver);
-    assert_int_equal(used_idx(driver), 2);
+    assert_int_equal(used_idx(driver), 1);
     assert_true(machine->rng.counters.throttled == 1);
     clock_now = 1005000;
     rng_poll(&machine->rng);
-    expect_used(driver, 2, 64);
+    expect_used(driver, 1, 64);
     assert_false(rng_has_work(&machine->rng));
-    assert_true(machine->rng.counters.bytes == 164);
+    assert_true(machine->rng.counters.bytes == 128);
     assert_true(machine->rng.counters.parked == 0);
+    assert_true(machine->rng.counters.short_fills == 0);
+}
+
+/* A limit below a request's size makes it take several periods. */
+static void test_rate_limit_below_a_request(void **state)
+{
+    struct machine *machine = *state;
+    struct driver *driver = &machine->driver;
+
+    limit_device(machine, 10, 5000);
+    add_buffer(driver, 0, BUFFER_AREA, 64);
+    kick(driver);
+    for (unsigned period = 1; period <= 6; period++) {
+        assert_int_equal(used_idx(driver), 0);
+        assert_true(machine->rng.counters.bytes == 10ULL * period);
+        assert_true(rng_deadline(&machine->rng) == 1000000 + 5000ULL * period);
+        clock_now = rng_deadline(&machine->rng);
+        rng_poll(&machine->rng);
+    }
+    expect_used(driver, 0, 64);
+    assert_true(machine->rng.counters.throttled == 1);
 }
 
 /* A driver that resets its device again and again gets no more for it. */
@@ -734,6 +788,7 @@ int main(void)
         TEST(test_lengths),
         TEST(test_short_fill),
         TEST(test_dry_within_a_buffer),
+        TEST(test_reset_within_a_buffer),
         TEST(test_parking),
         TEST(test_bounded_spells),
         TEST(test_bounded_source_work),
@@ -745,6 +800,7 @@ int main(void)
         TEST(test_reset_with_a_parked_buffer),
         TEST(test_two_guests),
         TEST(test_rate_limit),
+        TEST(test_rate_limit_below_a_request),
         TEST(test_rate_limit_outlives_a_reset),
         TEST(test_rate_limit_and_a_dry_source),
         TEST(test_timed_calls),

@@ -49,6 +49,15 @@ def test_daemon_at_the_second_serial_port_serves_the_guest(outcome):
     outcome.must_end(0)
 
 
+@pytest.mark.scenario("egd-faulty")
+def test_daemon_that_misbehaves_costs_time_only(outcome):
+    read_all(outcome, 16)
+    empty, timeouts, wrong = map(int, outcome.must_say(
+        r"EGD: .*, empty answers (\d+), time-outs (\d+), wrong answers (\d+)").groups())
+    assert empty >= 1 and timeouts >= 2 and wrong >= 2
+    outcome.must_end(0)
+
+
 @pytest.mark.scenario("egd-stuck")
 def test_daemon_that_repeats_itself_is_found_out(outcome):
     outcome.must_say("entropy: EGD FAILED the health test \"[a-z ]+\"")
