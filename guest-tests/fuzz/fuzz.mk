@@ -1,38 +1,79 @@
 # Fuzzing with libFuzzer under the sanitizers: `make fuzz SECONDS=600` searches for that long.
+# fuzz_virtio: the whole entropy device, under rules that must always hold. fuzz_reference: the
+# transport and the rings, step by step against a model of them.
 SECONDS := 60
+FUZZ_TARGETS := virtio reference
 FUZZ_CC := clang
-FUZZ_CFLAGS := $(COMMON) -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
-FUZZ_SOURCES := $(sort $(wildcard virtio/*.c devices/rng/*.c) vmm/bus.c vmm/guest_memory.c)
+FUZZ_CFLAGS := $(COMMON) -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+FUZZ_LDFLAGS := -fsanitize=fuzzer,address,undefined
+FUZZ_COVERAGE := -fprofile-instr-generate -fcoverage-mapping
+FUZZ_LIBRARY := $(sort $(wildcard virtio/*.c devices/rng/*.c)) vmm/bus.c vmm/device_trace.c \
+	vmm/guest_memory.c
+FUZZ_virtio := guest-tests/fuzz/fuzz_virtio.c
+FUZZ_reference := guest-tests/fuzz/fuzz_reference.c guest-tests/fuzz/model.c
+FUZZ_HEADERS := $(wildcard virtio/*.h devices/rng/*.h vmm/*.h guest-tests/fuzz/*.h)
+# The corpora in the source tree are only read; what is found goes to build/fuzz/TARGET.
 FUZZ_CORPUS := guest-tests/fuzz/corpus
 
-$(BUILD)/fuzz/fuzz_virtio: guest-tests/fuzz/fuzz_virtio.c $(FUZZ_SOURCES) \
-		$(wildcard virtio/*.h devices/rng/*.h vmm/*.h)
+$(BUILD)/fuzz/%.c.o: %.c $(FUZZ_HEADERS)
 	@mkdir -p $(@D)
-	@echo "FUZZ    $@"
-	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -o $@ $(filter %.c,$^)
+	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -c -o $@ $<
 
-# What is found goes to build/fuzz/new; the corpus in the source tree is only read.
-.PHONY: fuzz
-fuzz: $(BUILD)/fuzz/fuzz_virtio ## Search for driver behaviour that breaks the entropy device
-	@mkdir -p $(BUILD)/fuzz/new
-	$(Q)$< -max_total_time=$(SECONDS) -max_len=4096 -print_final_stats=1 -verbosity=0 \
-		-artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/new $(FUZZ_CORPUS) \
-		> $(BUILD)/fuzz/log 2>&1 || { tail -n 40 $(BUILD)/fuzz/log; exit 1; }
-	@awk '/number_of_executed_units/ {print "fuzz: " $$2 " executions, nothing found"}' \
-		$(BUILD)/fuzz/log
+$(BUILD)/fuzz/libfuzz.a: $(FUZZ_LIBRARY:%=$(BUILD)/fuzz/%.o)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-# Keeps of all that was found what reaches something new, for the corpus in the source tree.
-.PHONY: fuzz-corpus
-fuzz-corpus: $(BUILD)/fuzz/fuzz_virtio
-	@mkdir -p $(FUZZ_CORPUS)
-	$< -merge=1 -max_len=300 $(FUZZ_CORPUS) $(BUILD)/fuzz/new
+# A program of each target, and one that counts what is reached, without the sanitizers.
+define FUZZ_PROGRAM
+$(BUILD)/fuzz/fuzz_$(1): $(FUZZ_$(1):%=$(BUILD)/fuzz/%.o) $(BUILD)/fuzz/libfuzz.a
+	@echo "FUZZ    $$@"
+	$(Q)$(FUZZ_CC) $(FUZZ_LDFLAGS) -o $$@ $$^
+
+$(BUILD)/fuzz/coverage_$(1): $(FUZZ_$(1)) $(FUZZ_LIBRARY) $(FUZZ_HEADERS)
+	@mkdir -p $$(@D)
+	$(Q)$(FUZZ_CC) $(COMMON) -O1 -fsanitize=fuzzer $(FUZZ_COVERAGE) -o $$@ $(FUZZ_$(1)) \
+		$(FUZZ_LIBRARY)
+endef
+$(foreach target,$(FUZZ_TARGETS),$(eval $(call FUZZ_PROGRAM,$(target))))
+
+.PHONY: fuzz fuzz-coverage fuzz-corpus
+fuzz: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/fuzz_%) ## Search for driver behaviour that breaks the entropy device
+	$(Q)for target in $(FUZZ_TARGETS); do \
+		mkdir -p $(BUILD)/fuzz/$$target; \
+		$(BUILD)/fuzz/fuzz_$$target -max_len=1024 -print_final_stats=1 -verbosity=0 \
+			-max_total_time=$$(( $(SECONDS) / $(words $(FUZZ_TARGETS)) )) \
+			-artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/$$target $(FUZZ_CORPUS)/$$target \
+			> $(BUILD)/fuzz/$$target.log 2>&1 || \
+			{ tail -n 40 $(BUILD)/fuzz/$$target.log; exit 1; }; \
+		awk -v target=$$target '/number_of_executed_units/ \
+			{print "fuzz " target ": " $$2 " executions, nothing found"}' \
+			$(BUILD)/fuzz/$$target.log; \
+	done
+
+fuzz-coverage: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/coverage_%) ## Show what of virtio/ the fuzzers' corpora reach
+	$(Q)for target in $(FUZZ_TARGETS); do \
+		LLVM_PROFILE_FILE=$(BUILD)/fuzz/$$target.profraw $(BUILD)/fuzz/coverage_$$target -runs=0 \
+			-verbosity=0 $(FUZZ_CORPUS)/$$target 2> $(BUILD)/fuzz/coverage.log || exit 1; \
+	done
+	$(Q)llvm-profdata-14 merge -o $(BUILD)/fuzz/all.profdata \
+		$(FUZZ_TARGETS:%=$(BUILD)/fuzz/%.profraw)
+	$(Q)llvm-cov-14 report $(FUZZ_TARGETS:%=-object $(BUILD)/fuzz/coverage_%) \
+		-instr-profile=$(BUILD)/fuzz/all.profdata virtio vmm/guest_memory.c
+
+# Keeps of all that was found what reaches something new, for the corpora in the source tree.
+fuzz-corpus: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/fuzz_%)
+	$(Q)for target in $(FUZZ_TARGETS); do \
+		rm -rf $(BUILD)/fuzz/kept && mkdir -p $(BUILD)/fuzz/kept $(BUILD)/fuzz/$$target && \
+		$(BUILD)/fuzz/fuzz_$$target -merge=1 -max_len=300 $(BUILD)/fuzz/kept \
+			$(FUZZ_CORPUS)/$$target $(BUILD)/fuzz/$$target && \
+		rm -rf $(FUZZ_CORPUS)/$$target && mv $(BUILD)/fuzz/kept $(FUZZ_CORPUS)/$$target; \
+	done
 
 ## The configuration's parser: text from the developer, so less hostile; the search is short.
 FUZZ_CONFIG_CORPUS := guest-tests/fuzz/corpus-config
 $(BUILD)/fuzz/fuzz_config: guest-tests/fuzz/fuzz_config.c $(CONFIG_SOURCES) $(wildcard vmm/*.h)
 	@mkdir -p $(@D)
 	@echo "FUZZ    $@"
-	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -o $@ $(filter %.c,$^)
+	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) $(FUZZ_LDFLAGS) -o $@ $(filter %.c,$^)
 
 # The keys' names, as words for the search.
 $(BUILD)/fuzz/config.dict: $(CHECKER)

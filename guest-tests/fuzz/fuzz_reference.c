@@ -1,0 +1,494 @@
+/*
+ * A libFuzzer target: an arbitrary driver, and the transport and rings of virtio/ held against the
+ * reference model after every step: each register, all of guest memory, the interrupts. A small
+ * device type on top of both takes any buffer, fills it with a count, and may hold it back.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "guest-tests/fuzz/model.h"
+#include "virtio/mmio.h"
+#include "virtio/virtio.h"
+#include "vmm/bus.h"
+#include "vmm/host.h"
+
+#define REGISTERS 0xd0000000ULL
+
+/* All that a device may offer but VERSION_1, for which see virtio/mmio.h. */
+static const uint64_t optional[] = {
+    VIRTIO_FEATURE_INDIRECT_DESC,     VIRTIO_FEATURE_EVENT_IDX,  VIRTIO_FEATURE_RING_PACKED,
+    VIRTIO_FEATURE_IN_ORDER,          VIRTIO_FEATURE_RING_RESET, VIRTIO_FEATURE_SUSPEND,
+    VIRTIO_FEATURE_NOTIFICATION_DATA,
+};
+#define OPTIONAL (sizeof(optional) / sizeof(optional[0]))
+
+struct input {
+    const uint8_t *data;
+    size_t left;
+};
+
+struct machine {
+    struct model *model;
+    struct guest_memory memory;
+    struct bus bus;
+    struct virtio_mmio transport;
+    struct virtqueue queue;
+    uint8_t *ram;
+    uint32_t page[VIRTIO_MMIO_PAGE_SIZE / 4];
+    uint8_t config[MODEL_CONFIG_SIZE];
+    unsigned held_count;
+    bool hold;
+    uint32_t limit;
+    uint8_t pattern;
+    bool line;
+    unsigned edges;
+    struct virtqueue_chain held[MODEL_QUEUE_MAX]; /* last: the only part not cleared at a start */
+};
+
+#define REQUIRE(condition)                                                                         \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
+            abort();                                                                               \
+        }                                                                                          \
+    } while (0)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Only traces ask, and none is kept here. */
+uint64_t host_ticks(void)
+{
+    return 0;
+}
+
+static uint64_t next(struct input *input, unsigned bytes)
+{
+    uint64_t value = 0;
+
+    for (unsigned i = 0; i < bytes && input->left > 0; i++) {
+        value |= (uint64_t)*input->data << (8 * i);
+        input->data++;
+        input->left--;
+    }
+    return value;
+}
+
+/* The device type under test's own side. */
+
+static void use(struct machine *machine, const struct virtqueue_chain *chain)
+{
+    uint32_t written = 0;
+    uint32_t room = 0;
+
+    while (written < machine->limit) {
+        uint8_t *buffer = virtqueue_writable(chain, written, &room);
+
+        if (buffer == NULL) {
+            break;
+        }
+        for (uint32_t i = 0; i < room && written < machine->limit; i++, written++) {
+            buffer[i] = machine->pattern++;
+        }
+    }
+    virtqueue_complete(&machine->queue, chain, written);
+}
+
+static void queue_notified(void *device, unsigned index)
+{
+    struct machine *machine = device;
+    struct virtqueue_chain chain;
+
+    REQUIRE(index == 0);
+    for (unsigned i = 0; i < MODEL_CHAINS_PER_KICK && virtqueue_take(&machine->queue, &chain);
+         i++) {
+        if (machine->hold) {
+            machine->held[machine->held_count++] = chain;
+        } else {
+            use(machine, &chain);
+        }
+    }
+    virtio_mmio_queue_done(&machine->transport, &machine->queue);
+}
+
+static void queue_stopped(void *device, unsigned index)
+{
+    struct machine *machine = device;
+
+    REQUIRE(index == 0);
+    machine->held_count = 0;
+}
+
+static void device_reset(void *device)
+{
+    struct machine *machine = device;
+
+    machine->held_count = 0;
+}
+
+static uint32_t config_read(void *device, uint32_t offset)
+{
+    const struct machine *machine = device;
+    uint32_t value = 0;
+
+    if (offset < MODEL_CONFIG_SIZE) {
+        memcpy(&value, machine->config + offset, sizeof(value));
+    }
+    return value;
+}
+
+static void config_write(void *device, uint64_t offset, unsigned size, uint64_t value)
+{
+    struct machine *machine = device;
+
+    for (unsigned i = 0; i < size && offset + i < MODEL_CONFIG_SIZE; i++) {
+        machine->config[offset + i] = (uint8_t)(value >> 8 * i);
+    }
+}
+
+static void line_set(void *controller, unsigned pin, bool asserted)
+{
+    struct machine *machine = controller;
+
+    (void)pin;
+    machine->edges += asserted && !machine->line ? 1 : 0;
+    machine->line = asserted;
+}
+
+/* The optional features that are named by the bits of `choice`. */
+static uint64_t features_of(uint64_t choice)
+{
+    uint64_t features = 0;
+
+    for (unsigned i = 0; i < OPTIONAL; i++) {
+        features |= (choice >> i & 1) != 0 ? optional[i] : 0;
+    }
+    return features;
+}
+
+/* What the driver does, to both. */
+
+static void set_register(struct machine *machine, uint32_t offset, uint32_t value)
+{
+    REQUIRE(bus_write(&machine->bus, REGISTERS + offset, 4, value));
+    model_write(machine->model, offset, value);
+}
+
+static void set_ram(struct machine *machine, uint64_t offset, uint64_t value, unsigned size)
+{
+    for (unsigned i = 0; i < size && offset + i < MODEL_RAM_SIZE; i++) {
+        machine->ram[offset + i] = (uint8_t)(value >> 8 * i);
+        machine->model->ram[offset + i] = (uint8_t)(value >> 8 * i);
+    }
+}
+
+static uint16_t ram16(const struct machine *machine, uint64_t offset)
+{
+    return (uint16_t)(machine->ram[offset] | machine->ram[offset + 1] << 8);
+}
+
+static void write_register(struct machine *machine, struct input *input)
+{
+    uint32_t offset = 4 * (uint32_t)(next(input, 1) % 64);
+
+    set_register(machine, offset, (uint32_t)next(input, 4));
+}
+
+/* The same, with a value that is likely to mean something. */
+static void write_small(struct machine *machine, struct input *input)
+{
+    uint32_t offset = 4 * (uint32_t)(next(input, 1) % 64);
+
+    set_register(machine, offset, (uint32_t)next(input, 1));
+}
+
+/* Any width at any place: writes of registers count only as aligned words. */
+static void access_odd(struct machine *machine, struct input *input)
+{
+    unsigned size = 1U << next(input, 1) % 4;
+    uint32_t offset = (uint32_t)next(input, 2) % 0x210;
+    uint64_t expected = 0;
+    uint64_t value = 0;
+
+    for (unsigned i = 0; i < size; i++) {
+        uint32_t place = offset + i;
+
+        expected |= (uint64_t)(model_read(machine->model, place & ~3U) >> 8 * (place & 3) & 0xff)
+                    << 8 * i;
+    }
+    REQUIRE(bus_read(&machine->bus, REGISTERS + offset, size, &value));
+    REQUIRE(value == expected);
+    value = next(input, 4) * 0x100000001;
+    value = size == 8 ? value : value & ((1ULL << 8 * size) - 1);
+    REQUIRE(bus_write(&machine->bus, REGISTERS + offset, size, value));
+    if (offset >= 0x100 && offset + size <= 0x200) {
+        model_write_config(machine->model, offset - 0x100, size, value);
+    } else if (offset < 0x100 && size == 4 && offset % 4 == 0) {
+        model_write(machine->model, offset, (uint32_t)value);
+    }
+}
+
+static void poke(struct machine *machine, struct input *input)
+{
+    uint64_t offset = next(input, 2) % MODEL_RAM_SIZE;
+
+    for (uint64_t count = next(input, 1) % 33; count > 0; count--) {
+        set_ram(machine, offset++, next(input, 1), 1);
+    }
+}
+
+/* Where bring_up() puts the rings, and what may be described there. */
+#define DRIVER_AREA 0x800U
+#define DEVICE_AREA 0x900U
+#define TABLE       0xc00U /* descriptors for indirect use */
+
+/* A descriptor of the split ring in terms that are often valid. */
+static void describe(struct machine *machine, struct input *input)
+{
+    uint64_t slot = next(input, 1);
+    uint64_t at = slot < 128 ? 16 * (slot % 64) : TABLE + 16 * (slot % 64);
+    uint64_t where = next(input, 2);
+
+    set_ram(machine, at, MODEL_RAM_BASE + where % (MODEL_RAM_SIZE + 16), 8);
+    set_ram(machine, at + 8, next(input, 1), 4);
+    set_ram(machine, at + 12, next(input, 1) % 8, 2);
+    set_ram(machine, at + 14, next(input, 1) % 66, 2);
+}
+
+/* The same for the packed ring, available now or in the next lap. */
+static void describe_packed(struct machine *machine, struct input *input)
+{
+    uint64_t at = 16 * (next(input, 1) % 64);
+    uint64_t where = next(input, 2);
+    uint64_t choice = next(input, 2);
+
+    set_ram(machine, at, MODEL_RAM_BASE + where % (MODEL_RAM_SIZE + 16), 8);
+    set_ram(machine, at + 8, choice >> 8, 4);
+    set_ram(machine, at + 12, choice >> 4, 2);
+    set_ram(machine, at + 14, (choice & 7) | ((choice & 8) != 0 ? 0x80 : 0x8000), 2);
+}
+
+/* Points a descriptor at the table for indirect use. */
+static void describe_table(struct machine *machine, struct input *input)
+{
+    uint64_t at = 16 * (next(input, 1) % 64);
+    uint64_t choice = next(input, 1);
+
+    set_ram(machine, at, MODEL_RAM_BASE + TABLE + 16 * (choice >> 4), 8);
+    set_ram(machine, at + 8, 16 * (choice & 15), 4);
+    set_ram(machine, at + 12, 4, 2);
+    set_ram(machine, at + 14, next(input, 2), 2);
+}
+
+/* Puts heads into the available ring and moves its idx. */
+static void make_available(struct machine *machine, struct input *input)
+{
+    uint16_t idx = ram16(machine, DRIVER_AREA + 2);
+    uint64_t count = next(input, 1) % 68;
+    uint64_t head = next(input, 1);
+    uint64_t size = machine->queue.size != 0 ? machine->queue.size : 1;
+
+    for (uint64_t i = 0; i < count; i++) {
+        set_ram(machine, DRIVER_AREA + 4 + 2 * ((idx + i) % size), (head + i) % 65, 2);
+    }
+    set_ram(machine, DRIVER_AREA + 2, idx + count, 2);
+}
+
+/* What the driver wants to be told of: used_event of the split ring, or the packed ring's word. */
+static void set_event(struct machine *machine, struct input *input)
+{
+    uint64_t choice = next(input, 1);
+    uint64_t value = next(input, 2);
+
+    if ((choice & 1) != 0) {
+        set_ram(machine, DRIVER_AREA + 4 + 2 * machine->queue.size % 256, value, 2);
+    } else {
+        set_ram(machine, DRIVER_AREA, (value & 0x803f) | choice >> 1 << 16, 4);
+    }
+}
+
+static void bring_up(struct machine *machine, struct input *input)
+{
+    uint64_t wanted = features_of(next(input, 1)) | VIRTIO_FEATURE_VERSION_1;
+    uint64_t features = wanted & machine->transport.offered;
+    uint32_t size = 1 + (uint32_t)next(input, 1) % 64;
+
+    while ((features & VIRTIO_FEATURE_RING_PACKED) == 0 && (size & (size - 1)) != 0) {
+        size &= size - 1;
+    }
+    for (unsigned i = 0; i < 0xc00; i += 4) {
+        set_ram(machine, i, 0, 4);
+    }
+    set_register(machine, 0x070, 0);
+    set_register(machine, 0x070, 3);
+    set_register(machine, 0x024, 1);
+    set_register(machine, 0x020, (uint32_t)(features >> 32));
+    set_register(machine, 0x024, 0);
+    set_register(machine, 0x020, (uint32_t)features);
+    set_register(machine, 0x070, 11);
+    set_register(machine, 0x028, 0x100);
+    set_register(machine, 0x03c, 4);
+    set_register(machine, 0x038, size);
+    set_register(machine, 0x040, MODEL_RAM_BASE / 0x100);
+    set_register(machine, 0x080, MODEL_RAM_BASE);
+    set_register(machine, 0x090, MODEL_RAM_BASE + DRIVER_AREA);
+    set_register(machine, 0x0a0, MODEL_RAM_BASE + DEVICE_AREA);
+    set_register(machine, 0x044, 1);
+    set_register(machine, 0x070, 15);
+}
+
+static void kick(struct machine *machine, struct input *input)
+{
+    (void)input;
+    set_register(machine, 0x050, 0);
+}
+
+/* What the device type does of itself, to both. */
+
+static void set_policy(struct machine *machine, struct input *input)
+{
+    uint64_t choice = next(input, 1);
+
+    machine->hold = (choice & 1) != 0;
+    machine->limit = (uint32_t)(choice >> 1);
+    machine->model->hold = machine->hold;
+    machine->model->limit = machine->limit;
+}
+
+static void use_held(struct machine *machine, struct input *input)
+{
+    uint64_t choice = next(input, 1);
+
+    REQUIRE(machine->held_count == machine->model->held_count);
+    REQUIRE(virtio_mmio_running(&machine->transport) == model_running(machine->model));
+    if (machine->held_count == 0 || !model_running(machine->model)) {
+        return;
+    }
+    bool in_order = (machine->queue.features & VIRTIO_FEATURE_IN_ORDER) != 0;
+    unsigned index = in_order ? 0 : (unsigned)(choice % machine->held_count);
+    struct virtqueue_chain chain = machine->held[index];
+
+    machine->held_count--;
+    memmove(&machine->held[index], &machine->held[index + 1],
+            (machine->held_count - index) * sizeof(chain));
+    use(machine, &chain);
+    virtio_mmio_queue_done(&machine->transport, &machine->queue);
+    model_use_held(machine->model, index);
+}
+
+static void change_config(struct machine *machine, struct input *input)
+{
+    (void)input;
+    machine->config[0]++;
+    virtio_mmio_config_changed(&machine->transport);
+    model_change_config(machine->model);
+}
+
+static void fail(struct machine *machine, struct input *input)
+{
+    (void)input;
+    virtio_mmio_needs_reset(&machine->transport);
+    model_fail(machine->model);
+}
+
+static void (*const operations[])(struct machine *machine, struct input *input) = {
+    write_register, write_small,    access_odd, poke,     describe, describe_packed,
+    describe_table, make_available, set_event,  bring_up, kick,     set_policy,
+    use_held,       change_config,  fail,
+};
+
+static void compare(const struct machine *machine)
+{
+    for (uint32_t offset = 0; offset < 0x110; offset += 4) {
+        uint32_t word = model_read(machine->model, offset);
+
+        if (machine->page[offset / 4] != word) {
+            fprintf(stderr, "register %#x: page %#x, model %#x\n", offset,
+                    machine->page[offset / 4], word);
+            abort();
+        }
+        REQUIRE(offset >= 0x100 || virtio_mmio_register(&machine->transport, offset) == word);
+    }
+    if (memcmp(machine->ram, machine->model->ram, MODEL_RAM_SIZE) != 0) {
+        for (unsigned i = 0; i < MODEL_RAM_SIZE; i++) {
+            if (machine->ram[i] != machine->model->ram[i]) {
+                fprintf(stderr, "RAM at %#x: %#x, model %#x\n", i, machine->ram[i],
+                        machine->model->ram[i]);
+                break;
+            }
+        }
+        abort();
+    }
+    REQUIRE(machine->line == (machine->model->interrupt_status != 0));
+    REQUIRE(machine->edges == machine->model->edges);
+    REQUIRE(machine->held_count == machine->model->held_count);
+    REQUIRE(machine->pattern == machine->model->pattern);
+}
+
+/* What lies behind the registers and the configuration space stays 0. */
+static void compare_rest(const struct machine *machine)
+{
+    for (uint32_t offset = 0x110; offset < VIRTIO_MMIO_PAGE_SIZE; offset += 4) {
+        REQUIRE(machine->page[offset / 4] == 0);
+    }
+}
+
+static void start(struct machine *machine, uint8_t *ram, struct model *model, uint64_t choice)
+{
+    static const struct virtio_device_operations type = {
+        .queue_notified = queue_notified,
+        .queue_stopped = queue_stopped,
+        .reset = device_reset,
+        .config_read = config_read,
+        .config_write = config_write,
+    };
+    const struct virtio_mmio_setup setup = {
+        .device_id = VIRTIO_DEVICE_ENTROPY,
+        .features = features_of(~choice),
+        .legacy = choice >> OPTIONAL != 0,
+        .operations = &type,
+        .device = machine,
+        .queues = &machine->queue,
+        .queue_count = 1,
+        .irq = {.set = line_set, .controller = machine, .pin = 0},
+        .page = machine->page,
+    };
+
+    memset(machine, 0, offsetof(struct machine, held));
+    machine->ram = ram;
+    machine->model = model;
+    machine->limit = 64;
+    memset(ram, 0, MODEL_RAM_SIZE);
+    model_init(model, setup.legacy, setup.features);
+    model->limit = 64;
+    REQUIRE(guest_memory_add(&machine->memory, MODEL_RAM_BASE, MODEL_RAM_SIZE, ram));
+    virtqueue_init(&machine->queue, &machine->memory, MODEL_QUEUE_MAX);
+    virtio_mmio_init(&machine->transport, &setup);
+    REQUIRE(bus_add(&machine->bus, REGISTERS, VIRTIO_MMIO_PAGE_SIZE, &virtio_mmio_bus_operations,
+                    &machine->transport));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct machine machine;
+    static struct model model;
+    static uint8_t *ram;
+    struct input input = {.data = data, .left = size};
+
+    if (ram == NULL) {
+        ram = malloc(MODEL_RAM_SIZE);
+        REQUIRE(ram != NULL);
+    }
+    start(&machine, ram, &model, next(&input, 1));
+    compare(&machine);
+    while (input.left > 0) {
+        operations[next(&input, 1) % (sizeof(operations) / sizeof(operations[0]))](&machine,
+                                                                                   &input);
+        compare(&machine);
+    }
+    compare_rest(&machine);
+    model_free(&model);
+    return 0;
+}
