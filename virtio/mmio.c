@@ -219,11 +219,11 @@ bool virtio_mmio_running(const struct virtio_mmio *mmio)
 static void announce_config_change(struct virtio_mmio *mmio)
 {
     mmio->config_changed = true;
+    publish_registers(mmio);
     if ((mmio->status & VIRTIO_STATUS_DRIVER_OK) != 0) {
         mmio->config_changed = false;
         signal_event(mmio, INTERRUPT_CONFIG_CHANGE);
     }
-    publish_registers(mmio);
 }
 
 void virtio_mmio_config_changed(struct virtio_mmio *mmio)

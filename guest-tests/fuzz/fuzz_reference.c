@@ -153,7 +153,14 @@ static void line_set(void *controller, unsigned pin, bool asserted)
     struct machine *machine = controller;
 
     (void)pin;
-    machine->edges += asserted && !machine->line ? 1 : 0;
+    if (asserted && !machine->line) {
+        machine->edges++;
+        /* The driver that is now interrupted reads the page, maybe on another vCPU. */
+        for (uint32_t offset = 0; offset < VIRTIO_MMIO_CONFIG; offset += 4) {
+            REQUIRE(machine->page[offset / 4] ==
+                    virtio_mmio_register(&machine->transport, offset));
+        }
+    }
     machine->line = asserted;
 }
 

@@ -463,6 +463,40 @@ static void test_register_page_without_interrupt(void **state)
     expect_page(&probe->driver);
 }
 
+/* A queue that breaks as it becomes ready: the interrupt that tells of it finds both in the page. */
+static void test_register_page_at_interrupt(void **state)
+{
+    struct probe *probe = *state;
+    struct driver *driver = &probe->driver;
+
+    bring_up(driver, F_VERSION_1, 8);
+    set_reg(driver, 0x044, 0);
+    set_reg(driver, 0x038, 7);
+    set_reg(driver, 0x044, 1); /* wire_set() looks at the page */
+    assert_int_equal(driver->wire.edges, 1);
+    assert_int_equal(driver->wire.status_at_edge, 2);
+    assert_int_equal(driver->page[0x044 / 4], 1);
+    assert_int_equal(driver->page[0x070 / 4], 64 | 15);
+}
+
+/* What a driver writes last counts, in both halves of a 64-bit value. */
+static void test_halves_are_replaced(void **state)
+{
+    struct driver *driver = &((struct probe *)*state)->driver;
+
+    for (uint32_t sel = 0; sel < 2; sel++) {
+        set_reg(driver, 0x024, sel);
+        set_reg(driver, 0x020, UINT32_MAX);
+        set_reg(driver, 0x020, sel); /* VERSION_1 is bit 0 of the upper half */
+    }
+    set_reg(driver, 0x070, 11);
+    assert_int_equal(reg(driver, 0x070), 11);
+    set_queue_addresses(driver, UINT64_MAX, UINT64_MAX, UINT64_MAX);
+    set_up_queue(driver, 8);
+    set_reg(driver, 0x070, 15);
+    assert_int_equal(reg(driver, 0x070), 15);
+}
+
 /* RB-12, CF-1: the configuration space is byte-accessible before FEATURES_OK. */
 static void test_config_space(void **state)
 {
@@ -778,8 +812,10 @@ int main(void)
         TEST(test_direction),
         TEST(test_no_shared_memory),
         TEST(test_write_widths),
+        TEST(test_halves_are_replaced),
         TEST(test_register_page),
         TEST(test_register_page_without_interrupt),
+        TEST(test_register_page_at_interrupt),
         TEST(test_config_space),
         TEST(test_config_space_while_suspended),
         TEST(test_kicks),

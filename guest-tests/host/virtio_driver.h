@@ -114,6 +114,9 @@ static inline void wire_set(void *controller, unsigned pin, bool asserted)
     if (asserted && !wire->level) {
         wire->edges++;
         wire->status_at_edge = reg(wire->driver, 0x060);
+        for (uint32_t offset = 0; offset < 0x100; offset += 4) {
+            reg(wire->driver, offset); /* a driver that is interrupted finds the page complete */
+        }
     }
     wire->level = asserted;
 }
