@@ -12,7 +12,7 @@ FUZZ_LIBRARY := $(sort $(wildcard virtio/*.c devices/rng/*.c)) vmm/bus.c vmm/dev
 FUZZ_virtio := guest-tests/fuzz/fuzz_virtio.c
 FUZZ_reference := guest-tests/fuzz/fuzz_reference.c guest-tests/fuzz/model.c
 FUZZ_HEADERS := $(wildcard virtio/*.h devices/rng/*.h vmm/*.h guest-tests/fuzz/*.h)
-# The corpora in the source tree are only read; what is found goes to build/fuzz/TARGET.
+# The corpora in the source tree are only read; what is found goes to build/fuzz/found/TARGET.
 FUZZ_CORPUS := guest-tests/fuzz/corpus
 
 $(BUILD)/fuzz/%.c.o: %.c $(FUZZ_HEADERS)
@@ -22,26 +22,31 @@ $(BUILD)/fuzz/%.c.o: %.c $(FUZZ_HEADERS)
 $(BUILD)/fuzz/libfuzz.a: $(FUZZ_LIBRARY:%=$(BUILD)/fuzz/%.o)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
+$(BUILD)/fuzz/%.c.counted.o: %.c $(FUZZ_HEADERS)
+	@mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) $(COMMON) -O1 $(FUZZ_COVERAGE) -c -o $@ $<
+
+$(BUILD)/fuzz/libcounted.a: $(FUZZ_LIBRARY:%=$(BUILD)/fuzz/%.counted.o)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
 # A program of each target, and one that counts what is reached, without the sanitizers.
 define FUZZ_PROGRAM
 $(BUILD)/fuzz/fuzz_$(1): $(FUZZ_$(1):%=$(BUILD)/fuzz/%.o) $(BUILD)/fuzz/libfuzz.a
 	@echo "FUZZ    $$@"
 	$(Q)$(FUZZ_CC) $(FUZZ_LDFLAGS) -o $$@ $$^
 
-$(BUILD)/fuzz/coverage_$(1): $(FUZZ_$(1)) $(FUZZ_LIBRARY) $(FUZZ_HEADERS)
-	@mkdir -p $$(@D)
-	$(Q)$(FUZZ_CC) $(COMMON) -O1 -fsanitize=fuzzer $(FUZZ_COVERAGE) -o $$@ $(FUZZ_$(1)) \
-		$(FUZZ_LIBRARY)
+$(BUILD)/fuzz/coverage_$(1): $(FUZZ_$(1):%=$(BUILD)/fuzz/%.counted.o) $(BUILD)/fuzz/libcounted.a
+	$(Q)$(FUZZ_CC) -fsanitize=fuzzer $(FUZZ_COVERAGE) -o $$@ $$^
 endef
 $(foreach target,$(FUZZ_TARGETS),$(eval $(call FUZZ_PROGRAM,$(target))))
 
 .PHONY: fuzz fuzz-coverage fuzz-corpus
 fuzz: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/fuzz_%) ## Search for driver behaviour that breaks the entropy device
 	$(Q)for target in $(FUZZ_TARGETS); do \
-		mkdir -p $(BUILD)/fuzz/$$target; \
+		mkdir -p $(BUILD)/fuzz/found/$$target; \
 		$(BUILD)/fuzz/fuzz_$$target -max_len=1024 -print_final_stats=1 -verbosity=0 \
 			-max_total_time=$$(( $(SECONDS) / $(words $(FUZZ_TARGETS)) )) \
-			-artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/$$target $(FUZZ_CORPUS)/$$target \
+			-artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/found/$$target $(FUZZ_CORPUS)/$$target \
 			> $(BUILD)/fuzz/$$target.log 2>&1 || \
 			{ tail -n 40 $(BUILD)/fuzz/$$target.log; exit 1; }; \
 		awk -v target=$$target '/number_of_executed_units/ \
@@ -56,15 +61,15 @@ fuzz-coverage: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/coverage_%) ## Show what of virtio
 	done
 	$(Q)llvm-profdata-14 merge -o $(BUILD)/fuzz/all.profdata \
 		$(FUZZ_TARGETS:%=$(BUILD)/fuzz/%.profraw)
-	$(Q)llvm-cov-14 report $(FUZZ_TARGETS:%=-object $(BUILD)/fuzz/coverage_%) \
-		-instr-profile=$(BUILD)/fuzz/all.profdata virtio vmm/guest_memory.c
+	$(Q)llvm-cov-14 report $(BUILD)/fuzz/coverage_reference \
+		-instr-profile=$(BUILD)/fuzz/all.profdata $(wildcard virtio/*.c) vmm/guest_memory.c
 
 # Keeps of all that was found what reaches something new, for the corpora in the source tree.
 fuzz-corpus: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/fuzz_%)
 	$(Q)for target in $(FUZZ_TARGETS); do \
-		rm -rf $(BUILD)/fuzz/kept && mkdir -p $(BUILD)/fuzz/kept $(BUILD)/fuzz/$$target && \
-		$(BUILD)/fuzz/fuzz_$$target -merge=1 -max_len=300 $(BUILD)/fuzz/kept \
-			$(FUZZ_CORPUS)/$$target $(BUILD)/fuzz/$$target && \
+		rm -rf $(BUILD)/fuzz/kept && mkdir -p $(BUILD)/fuzz/kept $(BUILD)/fuzz/found/$$target && \
+		$(BUILD)/fuzz/fuzz_$$target -merge=1 -max_len=300 -artifact_prefix=$(BUILD)/fuzz/ \
+			$(BUILD)/fuzz/kept $(FUZZ_CORPUS)/$$target $(BUILD)/fuzz/found/$$target && \
 		rm -rf $(FUZZ_CORPUS)/$$target && mv $(BUILD)/fuzz/kept $(FUZZ_CORPUS)/$$target; \
 	done
 

@@ -45,7 +45,7 @@ struct machine {
     uint8_t pattern;
     bool line;
     unsigned edges;
-    struct virtqueue_chain held[MODEL_QUEUE_MAX]; /* last: the only part not cleared at a start */
+    struct virtqueue_chain held[MODEL_HELD_MAX]; /* last: the only part not cleared at a start */
 };
 
 #define REQUIRE(condition)                                                                         \
@@ -96,15 +96,18 @@ static void use(struct machine *machine, const struct virtqueue_chain *chain)
     virtqueue_complete(&machine->queue, chain, written);
 }
 
+/* In order, nothing is used before what is held. */
 static void queue_notified(void *device, unsigned index)
 {
     struct machine *machine = device;
     struct virtqueue_chain chain;
+    bool in_order = (machine->queue.features & VIRTIO_FEATURE_IN_ORDER) != 0;
 
     REQUIRE(index == 0);
-    for (unsigned i = 0; i < MODEL_CHAINS_PER_KICK && virtqueue_take(&machine->queue, &chain);
+    for (unsigned i = 0; i < MODEL_CHAINS_PER_KICK && machine->held_count < MODEL_HELD_MAX &&
+                         virtqueue_take(&machine->queue, &chain);
          i++) {
-        if (machine->hold) {
+        if (machine->hold || (in_order && machine->held_count > 0)) {
             machine->held[machine->held_count++] = chain;
         } else {
             use(machine, &chain);
@@ -157,8 +160,7 @@ static void line_set(void *controller, unsigned pin, bool asserted)
         machine->edges++;
         /* The driver that is now interrupted reads the page, maybe on another vCPU. */
         for (uint32_t offset = 0; offset < VIRTIO_MMIO_CONFIG; offset += 4) {
-            REQUIRE(machine->page[offset / 4] ==
-                    virtio_mmio_register(&machine->transport, offset));
+            REQUIRE(machine->page[offset / 4] == virtio_mmio_register(&machine->transport, offset));
         }
     }
     machine->line = asserted;
@@ -303,6 +305,86 @@ static void make_available(struct machine *machine, struct input *input)
     set_ram(machine, DRIVER_AREA + 2, idx + count, 2);
 }
 
+static void set_descriptor(struct machine *machine, uint64_t at, uint64_t offset, uint64_t length,
+                           uint64_t last)
+{
+    set_ram(machine, at, MODEL_RAM_BASE + offset, 8);
+    set_ram(machine, at + 8, length, 4);
+    set_ram(machine, at + 12, last, 4);
+}
+
+/* Where a driver of the packed ring goes on: behind all that is available and not yet taken. */
+static struct model_place packed_end(const struct machine *machine)
+{
+    struct model_place place = machine->model->avail;
+
+    for (unsigned i = 0; i < machine->queue.size; i++) {
+        uint16_t flags = ram16(machine, 16ULL * place.slot + 14);
+
+        if (((flags & 0x80) != 0) != place.wrap || ((flags & 0x8000) != 0) == place.wrap) {
+            break;
+        }
+        place.slot = (place.slot + 1) % machine->queue.size;
+        place.wrap ^= place.slot == 0;
+    }
+    return place;
+}
+
+/*
+ * A buffer as an honest driver posts it, in a ring that bring_up() has set up: a few elements, the
+ * first ones readable, in the ring or in a table. Nothing keeps it from being too long, or too
+ * much.
+ */
+static void post(struct machine *machine, struct input *input)
+{
+    uint64_t shape = next(input, 1);
+    unsigned count = 1 + shape % 4;
+    unsigned readable = shape >> 2 & 3;
+    bool table = (shape & 16) != 0;
+    bool packed = (machine->queue.features & VIRTIO_FEATURE_RING_PACKED) != 0;
+    uint16_t idx = ram16(machine, DRIVER_AREA + 2);
+    uint32_t size = machine->queue.size % 65;
+
+    if (size == 0) {
+        return;
+    }
+    struct model_place place =
+        packed ? packed_end(machine) : (struct model_place){idx % size, true};
+    uint32_t head = place.slot;
+    uint64_t entries = TABLE + 64ULL * (head % 16);
+
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t at = table ? entries + 16ULL * i : 16ULL * place.slot;
+        uint64_t offset = next(input, 2) % MODEL_RAM_SIZE;
+        uint64_t length = next(input, 1);
+        bool last = i == count - 1;
+        uint64_t flags = (i < readable ? 0 : 2) | (last || (packed && table) ? 0 : 1);
+
+        if (packed) {
+            flags |= table ? 0 : place.wrap ? 0x80 : 0x8000;
+            set_descriptor(machine, at, offset, length, (head + 7) | flags << 16);
+        } else {
+            uint64_t following = table ? i + 1 : (place.slot + 1) % size;
+
+            set_descriptor(machine, at, offset, length, flags | following << 16);
+        }
+        if (!table) {
+            place.slot = (place.slot + 1) % size;
+            place.wrap ^= place.slot == 0;
+        }
+    }
+    if (table && packed) {
+        set_descriptor(machine, 16ULL * head, entries, 16ULL * count,
+                       head | (4ULL | (place.wrap ? 0x80 : 0x8000)) << 16);
+    } else if (table) {
+        set_descriptor(machine, 16ULL * head, entries, 16ULL * count, 4);
+    }
+    if (!packed) {
+        set_ram(machine, DRIVER_AREA + 4 + 2ULL * (idx % size), head, 2);
+        set_ram(machine, DRIVER_AREA + 2, idx + 1ULL, 2);
+    }
+}
+
 /* What the driver wants to be told of: used_event of the split ring, or the packed ring's word. */
 static void set_event(struct machine *machine, struct input *input)
 {
@@ -316,9 +398,23 @@ static void set_event(struct machine *machine, struct input *input)
     }
 }
 
+static void set_up_queue(struct machine *machine, uint32_t size)
+{
+    set_register(machine, 0x028, 0x100);
+    set_register(machine, 0x03c, 4);
+    set_register(machine, 0x038, size);
+    set_register(machine, 0x040, MODEL_RAM_BASE / 0x100);
+    set_register(machine, 0x080, MODEL_RAM_BASE);
+    set_register(machine, 0x090, MODEL_RAM_BASE + DRIVER_AREA);
+    set_register(machine, 0x0a0, MODEL_RAM_BASE + DEVICE_AREA);
+    set_register(machine, 0x044, 1);
+}
+
+/* What a driver does first; not quite honest is one that is in a hurry with its queue. */
 static void bring_up(struct machine *machine, struct input *input)
 {
-    uint64_t wanted = features_of(next(input, 1)) | VIRTIO_FEATURE_VERSION_1;
+    uint64_t choice = next(input, 1);
+    uint64_t wanted = features_of(choice) | VIRTIO_FEATURE_VERSION_1;
     uint64_t features = wanted & machine->transport.offered;
     uint32_t size = 1 + (uint32_t)next(input, 1) % 64;
 
@@ -334,16 +430,25 @@ static void bring_up(struct machine *machine, struct input *input)
     set_register(machine, 0x020, (uint32_t)(features >> 32));
     set_register(machine, 0x024, 0);
     set_register(machine, 0x020, (uint32_t)features);
-    set_register(machine, 0x070, 11);
-    set_register(machine, 0x028, 0x100);
-    set_register(machine, 0x03c, 4);
-    set_register(machine, 0x038, size);
-    set_register(machine, 0x040, MODEL_RAM_BASE / 0x100);
-    set_register(machine, 0x080, MODEL_RAM_BASE);
-    set_register(machine, 0x090, MODEL_RAM_BASE + DRIVER_AREA);
-    set_register(machine, 0x0a0, MODEL_RAM_BASE + DEVICE_AREA);
-    set_register(machine, 0x044, 1);
+    if (choice >> OPTIONAL != 0) {
+        set_up_queue(machine, size);
+        set_register(machine, 0x070, 11);
+    } else {
+        set_register(machine, 0x070, 11);
+        set_up_queue(machine, size);
+    }
     set_register(machine, 0x070, 15);
+}
+
+/* Moves one of the queue's areas, maybe over another. */
+static void move_area(struct machine *machine, struct input *input)
+{
+    uint64_t area = next(input, 1) % 3;
+    uint64_t offset = next(input, 2) % (MODEL_RAM_SIZE + 16);
+
+    set_register(machine, 0x044, 0);
+    set_register(machine, 0x080 + 0x10 * (uint32_t)area, MODEL_RAM_BASE + (uint32_t)offset);
+    set_register(machine, 0x044, 1);
 }
 
 static void kick(struct machine *machine, struct input *input)
@@ -401,9 +506,9 @@ static void fail(struct machine *machine, struct input *input)
 }
 
 static void (*const operations[])(struct machine *machine, struct input *input) = {
-    write_register, write_small,    access_odd, poke,     describe, describe_packed,
-    describe_table, make_available, set_event,  bring_up, kick,     set_policy,
-    use_held,       change_config,  fail,
+    write_register, write_small,    access_odd, poke,     describe,  describe_packed,
+    describe_table, make_available, set_event,  bring_up, kick,      set_policy,
+    use_held,       change_config,  fail,       post,     move_area,
 };
 
 static void compare(const struct machine *machine)

@@ -20,6 +20,7 @@ enum {
     F_EVENT_IDX = 29,
     F_VERSION_1 = 32,
     F_PACKED = 34,
+    F_IN_ORDER = 35,
     F_NOTIFICATION_DATA = 38,
     F_RING_RESET = 40,
     F_SUSPEND = 43
@@ -471,8 +472,11 @@ static void kicked(struct model *model)
 {
     struct model_chain chain;
 
-    for (unsigned i = 0; i < MODEL_CHAINS_PER_KICK && take(model, &chain); i++) {
-        if (model->hold) {
+    for (unsigned i = 0; i < MODEL_CHAINS_PER_KICK && model->held_count < MODEL_HELD_MAX; i++) {
+        if (!take(model, &chain)) {
+            break;
+        }
+        if (model->hold || (has(model, F_IN_ORDER) && model->held_count > 0)) {
             model->held[model->held_count++] = chain;
         } else {
             use(model, &chain);

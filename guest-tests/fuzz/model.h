@@ -14,6 +14,10 @@
 #define MODEL_QUEUE_MAX   64U
 #define MODEL_CONFIG_SIZE 8U
 
+/* How many buffers the device type takes a kick, and keeps: it stops taking when it has those. */
+#define MODEL_CHAINS_PER_KICK 16U
+#define MODEL_HELD_MAX        64U
+
 /* A place in a ring: virtio 1.4, 2.8.1. The split ring knows no wrap counter. */
 struct model_place {
     uint32_t slot;
@@ -55,7 +59,7 @@ struct model {
     unsigned in_flight; /* slots taken and not used */
 
     /* The device type: what it was given and holds back. */
-    struct model_chain held[MODEL_QUEUE_MAX];
+    struct model_chain held[MODEL_HELD_MAX];
     unsigned held_count;
 
     /* The device type's rules, set from outside. */
@@ -63,9 +67,6 @@ struct model {
     uint32_t limit;  /* at most so many bytes a buffer */
     uint8_t pattern; /* the next byte to deliver */
 };
-
-/* How many buffers the device type takes a kick. */
-#define MODEL_CHAINS_PER_KICK 16U
 
 /* A device that offers `features`, those left out that its layout does not know. */
 void model_init(struct model *model, bool legacy, uint64_t features);

@@ -463,7 +463,8 @@ static void test_register_page_without_interrupt(void **state)
     expect_page(&probe->driver);
 }
 
-/* A queue that breaks as it becomes ready: the interrupt that tells of it finds both in the page. */
+/* A queue that breaks as it becomes ready: the interrupt that tells of it finds both in the page.
+ */
 static void test_register_page_at_interrupt(void **state)
 {
     struct probe *probe = *state;
