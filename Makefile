@@ -161,8 +161,8 @@ $(BUILD)/host/test_%: $(BUILD)/host/guest-tests/host/test_%.c.o \
 ## Style and static analysis, of all C there is.
 C_FILES := $(sort $(shell find arch devices guest-tests tools vmm virtio -name '*.[ch]'))
 TIDY_HV := $(patsubst %,$(BUILD)/tidy/%.ok,$(sort $(PURE_SOURCES) $(MACHINE_SOURCES) $(COVERAGE_SOURCE)))
-TIDY_HOST := $(patsubst %,$(BUILD)/tidy/%.ok,$(wildcard guest-tests/host/*.c guest-tests/threads/*.c) \
-	tools/seedvisor-check.c)
+TIDY_HOST := $(patsubst %,$(BUILD)/tidy/%.ok,$(wildcard guest-tests/host/*.c \
+	guest-tests/threads/*.c guest-tests/fuzz/*.c) tools/seedvisor-check.c)
 TIDY_BARE := $(patsubst %,$(BUILD)/tidy/%.ok,$(wildcard guest-tests/bare/*.c))
 
 format: ## Format the C sources
@@ -213,7 +213,8 @@ MAKE_AFRESH := env MAKEFLAGS= MAKELEVEL=0 $(MAKE) --no-print-directory
 TEST_COMMANDS = $(foreach test,$(HOST_TESTS) $(THREADS),'$(test)') \
 	'$(MAKE_AFRESH) format-check' '$(MAKE_AFRESH) tidy' 'tools/check-conformance' \
 	'$(MAKE_AFRESH) reference-check' '$(MAKE_AFRESH) fuzz-config SECONDS=10' \
-	'$(MAKE_AFRESH) fuzz SECONDS=20' '$(TOOL_TESTS)' '$(MAKE_AFRESH) coverage HOST_ONLY=1' \
+	'$(MAKE_AFRESH) fuzz SECONDS=20' '$(PYTHON) -m pytest -q guest-tests/fuzz' \
+	'$(TOOL_TESTS)' '$(MAKE_AFRESH) coverage HOST_ONLY=1' \
 	'$(PYTHON) -m pytest -v guest-tests/system --accel $(SYSTEM_ACCELS)' \
 	'$(MAKE_AFRESH) bench-check'
 

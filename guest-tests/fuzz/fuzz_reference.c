@@ -313,6 +313,12 @@ static void set_descriptor(struct machine *machine, uint64_t at, uint64_t offset
     set_ram(machine, at + 12, last, 4);
 }
 
+/* 2.8.1: the AVAIL and USED bits of a descriptor that the driver makes available. */
+static uint64_t available_flag(bool wrap)
+{
+    return wrap ? 0x80 : 0x8000;
+}
+
 /* Where a driver of the packed ring goes on: behind all that is available and not yet taken. */
 static struct model_place packed_end(const struct machine *machine)
 {
@@ -330,17 +336,25 @@ static struct model_place packed_end(const struct machine *machine)
     return place;
 }
 
+/* What posted buffers are like: choices of post(). */
+enum {
+    SHAPE_COUNT = 3,         /* elements, less one */
+    SHAPE_READABLE = 3 << 2, /* so many of them first */
+    SHAPE_TABLE = 1 << 4,    /* in a table */
+    SHAPE_ODD = 1 << 5,      /* which is longer than its last descriptor */
+    SHAPE_NEXT = 1 << 6,     /* and not the last one: the chain goes on without end */
+    SHAPE_INDIRECT = 1 << 7  /* elements that claim to be tables */
+};
+
 /*
- * A buffer as an honest driver posts it, in a ring that bring_up() has set up: a few elements, the
- * first ones readable, in the ring or in a table. Nothing keeps it from being too long, or too
- * much.
+ * A buffer as an honest driver posts it, in a ring that bring_up() has set up: a few elements, in
+ * the ring or in a table. What is not so honest keeps to the place where it will be looked at.
  */
 static void post(struct machine *machine, struct input *input)
 {
     uint64_t shape = next(input, 1);
-    unsigned count = 1 + shape % 4;
-    unsigned readable = shape >> 2 & 3;
-    bool table = (shape & 16) != 0;
+    unsigned count = 1 + (unsigned)(shape & SHAPE_COUNT);
+    bool table = (shape & SHAPE_TABLE) != 0;
     bool packed = (machine->queue.features & VIRTIO_FEATURE_RING_PACKED) != 0;
     uint16_t idx = ram16(machine, DRIVER_AREA + 2);
     uint32_t size = machine->queue.size % 65;
@@ -350,37 +364,39 @@ static void post(struct machine *machine, struct input *input)
     }
     struct model_place place =
         packed ? packed_end(machine) : (struct model_place){idx % size, true};
-    uint32_t head = place.slot;
-    uint64_t entries = TABLE + 64ULL * (head % 16);
+    struct model_place head = place;
+    uint64_t entries = TABLE + 64ULL * (head.slot % 16);
 
     for (unsigned i = 0; i < count; i++) {
         uint64_t at = table ? entries + 16ULL * i : 16ULL * place.slot;
         uint64_t offset = next(input, 2) % MODEL_RAM_SIZE;
         uint64_t length = next(input, 1);
-        bool last = i == count - 1;
-        uint64_t flags = (i < readable ? 0 : 2) | (last || (packed && table) ? 0 : 1);
+        bool last = i == count - 1 && (shape & SHAPE_NEXT) == 0;
+        uint64_t flags = (i < (shape & SHAPE_READABLE) >> 2 ? 0 : 2) |
+                         (last || (packed && table) ? 0 : 1) |
+                         ((shape & SHAPE_INDIRECT) != 0 ? 4 : 0);
 
-        if (packed) {
-            flags |= table ? 0 : place.wrap ? 0x80 : 0x8000;
-            set_descriptor(machine, at, offset, length, (head + 7) | flags << 16);
-        } else {
-            uint64_t following = table ? i + 1 : (place.slot + 1) % size;
-
-            set_descriptor(machine, at, offset, length, flags | following << 16);
-        }
         if (!table) {
             place.slot = (place.slot + 1) % size;
-            place.wrap ^= place.slot == 0;
         }
+        if (packed) {
+            flags |= table ? 0 : available_flag(place.wrap);
+            set_descriptor(machine, at, offset, length, (head.slot + 7) | flags << 16);
+        } else {
+            set_descriptor(machine, at, offset, length,
+                           flags | (uint64_t)(table ? i + 1 : place.slot) << 16);
+        }
+        place.wrap ^= !table && place.slot == 0;
     }
-    if (table && packed) {
-        set_descriptor(machine, 16ULL * head, entries, 16ULL * count,
-                       head | (4ULL | (place.wrap ? 0x80 : 0x8000)) << 16);
-    } else if (table) {
-        set_descriptor(machine, 16ULL * head, entries, 16ULL * count, 4);
+    if (table) {
+        uint64_t flags = 4 | ((shape & SHAPE_NEXT) != 0 ? 1 : 0);
+
+        set_descriptor(machine, 16ULL * head.slot, entries,
+                       16ULL * count + ((shape & SHAPE_ODD) != 0 ? 8 : 0),
+                       packed ? head.slot | (flags | available_flag(head.wrap)) << 16 : flags);
     }
     if (!packed) {
-        set_ram(machine, DRIVER_AREA + 4 + 2ULL * (idx % size), head, 2);
+        set_ram(machine, DRIVER_AREA + 4 + 2ULL * (idx % size), head.slot, 2);
         set_ram(machine, DRIVER_AREA + 2, idx + 1ULL, 2);
     }
 }
@@ -416,7 +432,8 @@ static void bring_up(struct machine *machine, struct input *input)
     uint64_t choice = next(input, 1);
     uint64_t wanted = features_of(choice) | VIRTIO_FEATURE_VERSION_1;
     uint64_t features = wanted & machine->transport.offered;
-    uint32_t size = 1 + (uint32_t)next(input, 1) % 64;
+    uint64_t shape = next(input, 1);
+    uint32_t size = 1 + (uint32_t)shape % 64;
 
     while ((features & VIRTIO_FEATURE_RING_PACKED) == 0 && (size & (size - 1)) != 0) {
         size &= size - 1;
@@ -437,7 +454,9 @@ static void bring_up(struct machine *machine, struct input *input)
         set_register(machine, 0x070, 11);
         set_up_queue(machine, size);
     }
-    set_register(machine, 0x070, 15);
+    if ((shape & 64) == 0) {
+        set_register(machine, 0x070, 15);
+    }
 }
 
 /* Moves one of the queue's areas, maybe over another. */
