@@ -27,9 +27,11 @@ TIMEOUTS = {"bochs": 900, "tcg": 300, "kvm": 120}
 
 
 class Outcome:
-    """How a run ended and what was said: status, console, errors (launch's stderr), debug."""
+    """How a run ended and what was said: status, console, errors (launch's stderr), debug; record:
+    where its files are, without their endings."""
 
-    def __init__(self, status, console, errors, debug, seconds):
+    def __init__(self, record, status, console, errors, debug, seconds):
+        self.record = record
         self.status = status
         self.console = console
         self.errors = errors
@@ -110,7 +112,7 @@ def run_launch(image, *options, record=None, replies=()):
         errors.seek(0)
         error_text = errors.read()
     record.with_suffix(".console").write_bytes(console)
-    return Outcome(process.returncode,
+    return Outcome(record, process.returncode,
                    console.decode(errors="replace").replace("\r", ""),
                    error_text.decode(errors="replace"),
                    debug.read_text(errors="replace") if debug.exists() else "",
