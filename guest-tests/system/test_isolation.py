@@ -7,9 +7,10 @@ import pytest
 def statistics(outcome, name):
     """Of a guest's last life: ticks in the guest, in the hypervisor for it, idle, waiting."""
     outcome.must_say(f'guest "{name}" statistics:$')
-    rows = re.findall(rf'guest "{name}" statistics:\nseedvisor:   vCPU 0: exits \d+, ticks guest'
-                      r" (\d+), hypervisor (\d+), idle (\d+), waiting (\d+)$", outcome.console,
-                      re.MULTILINE)
+    # A line of another guest's may come in between.
+    rows = re.findall(rf'guest "{name}" statistics:\n(?:\[.*\n)*seedvisor:   vCPU 0: exits \d+,'
+                      r" ticks guest (\d+), hypervisor (\d+), idle (\d+), waiting (\d+)$",
+                      outcome.console, re.MULTILINE)
     return [int(ticks) for ticks in rows[-1]]
 
 
