@@ -9,8 +9,8 @@ GUEST_FILES = runs.FILES
 PEER_FILES = (runs.FILES[0], runs.BUILD / "bench/peer.cpio")
 HOST_MEMORY = "1024"
 # The host's kernel; in tuned without what it does against side channels of hardware.
-HOST_CMDLINE = ("console=ttyS0 panic=-1 quiet cryptomgr.notests seedvisor.test=peer={argument}"
-                " initrd=\\peer.cpio{more}")
+HOST_CMDLINE = ("console=ttyS0,115200 panic=-1 quiet cryptomgr.notests"
+                " seedvisor.test=peer={argument} initrd=\\peer.cpio{more}")
 KINDS = {"stock": "", "tuned": " mitigations=off"}
 # What the last line of a whole console says.
 BARE_END = "seedvisor-guest: bench done"
