@@ -225,7 +225,7 @@ test: packages ## Everything, as CI runs it
 clean: ## Remove everything that was built
 	rm -rf $(BUILD)
 
-include guest-tests/bare/bare.mk guest-tests/linux/guest.mk guest-tests/bench/bench.mk \
+include guest-tests/proof/proof.mk guest-tests/bare/bare.mk guest-tests/linux/guest.mk guest-tests/bench/bench.mk \
 	guest-tests/fuzz/fuzz.mk tools/coverage.mk
 
 -include $(shell find $(BUILD)/hv $(BUILD)/host -name '*.d' 2>/dev/null)

@@ -44,3 +44,8 @@ PACKAGES += clang-format # source format
 PACKAGES += clang-tidy # static analysis
 PACKAGES += clang # fuzzing
 PACKAGES += libclang-rt-14-dev # libFuzzer and the sanitizers, for fuzzing
+
+# For the proofs (make prove, and so make test): 900 MB with what they need
+PROOF_PACKAGES += frama-c-base # its WP
+PROOF_PACKAGES += why3 # between that and the prover
+PROOF_PACKAGES += cvc4 # the prover

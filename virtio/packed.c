@@ -5,8 +5,9 @@
 
 #include "virtio/virtio.h"
 
-/* virtio 1.3, 2.8.13: a descriptor, available or used, and where its fields lie. */
+/* virtio 1.3, 2.8.13: a descriptor, and where its fields lie. */
 struct descriptor {
+    bool available; /* and only then the rest */
     uint64_t gpa;
     uint32_t length;
     uint16_t id;
@@ -55,7 +56,14 @@ static uint8_t *descriptor_at(const struct virtqueue *queue, uint64_t position)
     assigns queue->descriptors, queue->driver_ring, queue->device_ring, queue->breach,
             queue->memory->regions[0].hva[0 .. queue->memory->regions[0].size - 1],
             queue->memory->regions[1].hva[0 .. queue->memory->regions[1].size - 1], guest_stored;
-    ensures queue->breach == \null ==> queue_mapped(queue) && guest_stored == 0; */
+    ensures size: queue->breach == \null ==> 0 < queue->size <= queue->size_max;
+    ensures descriptors: queue->breach == \null ==>
+      ram_bytes(queue->memory, queue->descriptors, 16 * queue->size);
+    ensures driver: queue->breach == \null ==>
+      ram_bytes(queue->memory, queue->driver_ring, driver_area_size(queue));
+    ensures device: queue->breach == \null ==>
+      ram_bytes(queue->memory, queue->device_ring, device_area_size(queue));
+    ensures cleared: queue->breach == \null ==> guest_stored == 0; */
 static void packed_start(struct virtqueue *queue)
 {
     /* virtio 1.3, 2.8.10.1: the sizes and alignments. Any size goes, not only powers of two. */
@@ -80,40 +88,39 @@ static void packed_start(struct virtqueue *queue)
  * The descriptor at a position, if it is available there (2.8.1). The flags are read first, as they
  * announce the rest, and once.
  */
-/*@ requires queue_at_work(queue) && \valid(descriptor);
-    requires \separated(descriptor, queue, queue->memory);
-    assigns *descriptor, guest_loads;
-    ensures guest_loads == \old(guest_loads) + (\result ? 4 : 1); */
-static bool read_descriptor(const struct virtqueue *queue, uint64_t position,
-                            struct descriptor *descriptor)
+/*@ requires queue_at_work(queue);
+    assigns guest_loads;
+    ensures guest_loads == \old(guest_loads) + (\result.available ? 4 : 1); */
+static struct descriptor read_descriptor(const struct virtqueue *queue, uint64_t position)
 {
     const uint8_t *source = descriptor_at(queue, position);
     bool wrap = wrap_counter(queue, position);
-    uint16_t flags = guest_load16(source + DESCRIPTOR_FLAGS);
+    struct descriptor descriptor = {.flags = guest_load16(source + DESCRIPTOR_FLAGS)};
 
-    if (((flags & DESCRIPTOR_AVAILABLE) != 0) != wrap || ((flags & DESCRIPTOR_USED) != 0) == wrap) {
-        return false;
+    descriptor.available = ((descriptor.flags & DESCRIPTOR_AVAILABLE) != 0) == wrap &&
+                           ((descriptor.flags & DESCRIPTOR_USED) != 0) != wrap;
+    if (descriptor.available) {
+        descriptor.gpa = guest_load64(source + DESCRIPTOR_GPA);
+        descriptor.length = guest_load32(source + DESCRIPTOR_LENGTH);
+        descriptor.id = guest_load16(source + DESCRIPTOR_ID);
     }
-    *descriptor = (struct descriptor){.gpa = guest_load64(source + DESCRIPTOR_GPA),
-                                      .length = guest_load32(source + DESCRIPTOR_LENGTH),
-                                      .id = guest_load16(source + DESCRIPTOR_ID),
-                                      .flags = flags};
-    return true;
+    return descriptor;
 }
 
 /*
  * Asks for a kick at the next descriptor, then looks again: the driver reads the structure after it
  * has made a descriptor available, so with a full barrier on both sides one sees the other.
  */
-/*@ requires queue_at_work(queue) && queue_packed(queue) && \valid(descriptor);
-    requires \separated(descriptor, queue, queue->memory);
-    assigns *descriptor, guest_loads, guest_stored, queue->device_ring[0 .. 3];
+/*@ requires queue_at_work(queue) && queue_packed(queue);
+    assigns guest_loads, guest_stored, queue->device_ring[0 .. 3];
     ensures guest_loads <= \old(guest_loads) + 4;
-    ensures \result ==> guest_loads == \old(guest_loads) + 4; */
-static bool rearm(const struct virtqueue *queue, struct descriptor *descriptor)
+    ensures \result.available ==> guest_loads == \old(guest_loads) + 4; */
+static struct descriptor rearm(const struct virtqueue *queue)
 {
+    struct descriptor none = {.available = false};
+
     if ((queue->features & VIRTIO_FEATURE_EVENT_IDX) == 0) {
-        return false;
+        return none;
     }
     uint32_t event = (uint32_t)(queue->next_available % queue->size) |
                      (wrap_counter(queue, queue->next_available) ? EVENT_WRAP : 0) |
@@ -121,43 +128,44 @@ static bool rearm(const struct virtqueue *queue, struct descriptor *descriptor)
 
     guest_store32(queue->device_ring, event);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    return read_descriptor(queue, queue->next_available, descriptor);
+    return read_descriptor(queue, queue->next_available);
 }
 
 /*
  * 2.8.7: entries lie one after the other, and only their write flag means anything. One more than
  * the queue is long is refused by the chain.
  */
-/*@ requires queue_at_work(queue) && \valid_read(pointer);
+/*@ requires queue_at_work(queue);
     requires chain_apart(queue, chain) && chain_sound(queue, chain) && chain->count == 0;
-    requires \separated(pointer, chain);
     assigns chain->segments[0 .. 63], chain->count, chain->readable, chain->readable_length,
             chain->writable_length, guest_loads;
+    ensures made: queue_made(queue);
+    ensures mapped: queue_mapped(queue);
     ensures sound: chain_sound(queue, chain);
     ensures loads: guest_loads <= \old(guest_loads) + chain->count + 1;
-    ensures taken: \result == \null ==> chain->count >= 1 && 16 * chain->count == pointer->length &&
+    ensures taken: \result == \null ==> 1 <= chain->count &&
       guest_loads == \old(guest_loads) + chain->count; */
-static const char *walk_table(const struct virtqueue *queue, const struct descriptor *pointer,
+static const char *walk_table(const struct virtqueue *queue, struct descriptor pointer,
                               struct virtqueue_chain *chain)
 {
-    struct virtqueue_table table = virtqueue_map_table(queue, pointer->gpa, pointer->length);
+    struct virtqueue_table table = virtqueue_map_table(queue, pointer.gpa, pointer.length);
     const char *breach = table.breach;
     uint64_t words[2];
 
     /*@ loop invariant made: queue_made(queue);
         loop invariant mapped: queue_mapped(queue);
         loop invariant table: breach == \null ==>
-          0 < pointer->length && pointer->length % 16 == 0 &&
-          \valid_read(table.hva + (0 .. pointer->length - 1)) && at == 16 * chain->count;
+          0 < pointer.length && pointer.length % 16 == 0 &&
+          \valid_read(table.hva + (0 .. pointer.length - 1)) && at == 16 * chain->count;
         loop invariant chain: chain_sound(queue, chain);
-        loop invariant place: at % 16 == 0 && at <= pointer->length;
+        loop invariant place: at % 16 == 0 && (breach == \null ==> at <= pointer.length);
         loop invariant loads:
           \at(guest_loads, LoopEntry) + chain->count <= guest_loads <=
           \at(guest_loads, LoopEntry) + chain->count + (breach == \null ? 0 : 1);
         loop assigns at, breach, words[0 .. 1], guest_loads, chain->segments[0 .. 63],
                      chain->count, chain->readable, chain->readable_length, chain->writable_length;
-        loop variant pointer->length - at; */
-    for (uint32_t at = 0; breach == NULL && at < pointer->length; at += DESCRIPTOR_SIZE) {
+        loop variant pointer.length - at; */
+    for (uint32_t at = 0; breach == NULL && at < pointer.length; at += DESCRIPTOR_SIZE) {
         guest_load_pair(table.hva + at, words);
         breach = virtqueue_chain_add(queue, chain, words[0], (uint32_t)words[1],
                                      (words[1] >> 48 & DESCRIPTOR_WRITE) != 0);
@@ -166,40 +174,45 @@ static const char *walk_table(const struct virtqueue *queue, const struct descri
 }
 
 /* 2.8.6: a list of descriptors in a row. The chain refuses one that is longer than the queue. */
-/*@ requires queue_at_work(queue) && \valid(descriptor);
-    requires \separated(descriptor, queue, queue->memory, chain);
+/*@ requires queue_at_work(queue);
     requires chain_apart(queue, chain) && chain_sound(queue, chain) && chain->count == 0;
-    assigns *chain, *descriptor, guest_loads;
+    requires chain->slots == 1;
+    assigns chain->id, chain->slots, chain->segments[0 .. 63], chain->count, chain->readable,
+            chain->readable_length, chain->writable_length, guest_loads;
+    ensures made: queue_made(queue);
+    ensures mapped: queue_mapped(queue);
     ensures sound: chain_sound(queue, chain);
     ensures loads: guest_loads <= \old(guest_loads) + 4 * chain->count;
-    ensures taken: \result == \null ==> chain->count >= 1 && chain->slots == chain->count &&
+    ensures taken: \result == \null ==> 1 <= chain->count && chain->slots == chain->count;
+    ensures once: \result == \null ==>
       guest_loads == \old(guest_loads) + 4 * (chain->count - 1); */
-static const char *walk_list(const struct virtqueue *queue, struct descriptor *descriptor,
+static const char *walk_list(const struct virtqueue *queue, struct descriptor descriptor,
                              struct virtqueue_chain *chain)
 {
     /*@ loop invariant made: queue_made(queue);
         loop invariant mapped: queue_mapped(queue);
         loop invariant chain: chain_sound(queue, chain);
         loop invariant loads: guest_loads == \at(guest_loads, LoopEntry) + 4 * chain->count;
-        loop assigns *descriptor, guest_loads, chain->id, chain->slots, chain->segments[0 .. 63],
+        loop assigns descriptor, guest_loads, chain->id, chain->slots, chain->segments[0 .. 63],
                      chain->count, chain->readable, chain->readable_length, chain->writable_length;
         loop variant queue->size - chain->count; */
     for (;;) {
-        if ((descriptor->flags & DESCRIPTOR_INDIRECT) != 0) {
+        if ((descriptor.flags & DESCRIPTOR_INDIRECT) != 0) {
             return "indirect descriptor in a list";
         }
-        const char *breach = virtqueue_chain_add(queue, chain, descriptor->gpa, descriptor->length,
-                                                 (descriptor->flags & DESCRIPTOR_WRITE) != 0);
+        const char *breach = virtqueue_chain_add(queue, chain, descriptor.gpa, descriptor.length,
+                                                 (descriptor.flags & DESCRIPTOR_WRITE) != 0);
 
         if (breach != NULL) {
             return breach;
         }
-        chain->id = descriptor->id;
+        chain->id = descriptor.id;
         chain->slots = chain->count;
-        if ((descriptor->flags & DESCRIPTOR_NEXT) == 0) {
+        if ((descriptor.flags & DESCRIPTOR_NEXT) == 0) {
             return NULL;
         }
-        if (!read_descriptor(queue, chain->position + chain->slots, descriptor)) {
+        descriptor = read_descriptor(queue, chain->position + chain->slots);
+        if (!descriptor.available) {
             return "list made available before it was complete";
         }
     }
@@ -208,23 +221,29 @@ static const char *walk_list(const struct virtqueue *queue, struct descriptor *d
 /*@ requires queue_at_work(queue) && queue_packed(queue) && queue->breach == \null;
     requires chain_apart(queue, chain) && chain_sound(queue, chain) && chain->count == 0;
     requires chain->slots == 1;
-    assigns *chain, queue->breach, guest_loads, guest_stored, queue->device_ring[0 .. 3];
-    ensures \result ==> chain_sound(queue, chain) && 1 <= chain->count &&
+    assigns *chain, queue->breach, guest_loads, guest_stored,
+            queue->device_ring[0 .. 3];
+    ensures made: queue_made(queue);
+    ensures mapped: queue_mapped(queue);
+    ensures taken: \result ==> chain_sound(queue, chain) && 1 <= chain->count &&
       1 <= chain->slots <= queue->size && queue->breach == \null;
-    ensures guest_loads <= \old(guest_loads) + 4 * queue->size + 5; */
+    ensures loads: guest_loads <= \old(guest_loads) + 4 * queue->size + 5; */
 static bool packed_take(struct virtqueue *queue, struct virtqueue_chain *chain)
 {
-    struct descriptor descriptor;
+    struct descriptor descriptor = read_descriptor(queue, queue->next_available);
     const char *breach;
 
-    if (!read_descriptor(queue, queue->next_available, &descriptor) && !rearm(queue, &descriptor)) {
+    if (!descriptor.available) {
+        descriptor = rearm(queue);
+    }
+    if (!descriptor.available) {
         return false;
     }
     if ((descriptor.flags & (DESCRIPTOR_INDIRECT | DESCRIPTOR_NEXT)) == DESCRIPTOR_INDIRECT) {
-        breach = walk_table(queue, &descriptor, chain);
+        breach = walk_table(queue, descriptor, chain);
         chain->id = descriptor.id;
     } else {
-        breach = walk_list(queue, &descriptor, chain);
+        breach = walk_list(queue, descriptor, chain);
     }
     /* A descriptor that is still the device's was made available again: 2.8.15. */
     if (breach == NULL && queue->next_available + chain->slots - queue->next_used > queue->size) {

@@ -29,6 +29,7 @@ void virtqueue_start(struct virtqueue *queue, const struct virtqueue_ring *ring,
     queue->next_used = 0;
     queue->notified_used = 0;
     queue->breach = NULL;
+    //@ admit ring->start == &ring_start;
     //@ calls ring_start;
     ring->start(queue);
 }
@@ -54,12 +55,19 @@ bool virtqueue_take(struct virtqueue *queue, struct virtqueue_chain *chain)
     chain->writable_length = 0;
     bool taken;
 
+    //@ admit queue->ring->take == &ring_take;
     //@ calls ring_take;
     taken = queue->ring->take(queue, chain);
     if (!taken) {
         return false;
     }
     queue->next_available += chain->slots;
+    //@ assert made: queue_made(queue);
+    //@ assert descriptors: ram_bytes(queue->memory, queue->descriptors, 16 * queue->size);
+    //@ assert driver: ram_bytes(queue->memory, queue->driver_ring, driver_area_size(queue));
+    //@ assert device: ram_bytes(queue->memory, queue->device_ring, device_area_size(queue));
+    //@ assert mapped: queue_mapped(queue);
+    //@ assert sound: chain_sound(queue, chain);
     return true;
 }
 
@@ -73,6 +81,7 @@ void virtqueue_complete(struct virtqueue *queue, const struct virtqueue_chain *c
         virtqueue_break(queue, "buffer completed out of order by the device");
         return;
     }
+    //@ admit queue->ring->complete == &ring_complete;
     //@ calls ring_complete;
     queue->ring->complete(queue, chain, length);
     queue->next_used += chain->slots;
@@ -89,6 +98,7 @@ bool virtqueue_must_notify(struct virtqueue *queue)
     }
     /* The driver may have asked for a notification and then looked before we completed. */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    //@ admit queue->ring->must_notify == &ring_must_notify;
     //@ calls ring_must_notify;
     return queue->ring->must_notify(queue, completed);
 }

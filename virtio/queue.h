@@ -129,13 +129,15 @@ struct virtqueue {
 /*@ requires \valid(queue) && \valid_read(memory) && \separated(queue, memory);
     requires guest_memory_sound(memory) && 0 < size_max <= VIRTQUEUE_SIZE_MAX;
     assigns *queue;
-    ensures queue_sound(queue) && !queue->ready; */
+    ensures made: queue_made(queue);
+    ensures idle: !queue->ready && queue->next_used == queue->notified_used; */
 void virtqueue_init(struct virtqueue *queue, const struct guest_memory *memory, uint16_t size_max);
 
 /* Back to the state after virtqueue_init(): not ready, nothing configured, nothing in flight. */
 /*@ requires queue_made(queue);
     assigns *queue;
-    ensures queue_sound(queue) && !queue->ready; */
+    ensures made: queue_made(queue);
+    ensures idle: !queue->ready && queue->next_used == queue->notified_used; */
 void virtqueue_reset(struct virtqueue *queue);
 
 /*
@@ -202,7 +204,9 @@ bool virtqueue_in_flight(const struct virtqueue *queue);
  */
 /*@ requires \valid(queue) && breach != \null;
     assigns queue->breach;
-    ensures queue->breach == (\old(queue->breach) == \null ? breach : \old(queue->breach)); */
+    ensures told: queue->breach == (\old(queue->breach) == \null ? breach : \old(queue->breach));
+    ensures made: \old(queue_made(queue)) ==> queue_made(queue);
+    ensures mapped: \old(queue_mapped(queue)) ==> queue_mapped(queue); */
 void virtqueue_break(struct virtqueue *queue, const char *breach);
 
 /*
@@ -234,17 +238,21 @@ struct virtqueue_area {
     requires \separated(queue, areas + (0 .. 2));
     requires \forall integer i; 0 <= i < 3 ==> 0 < areas[i].size && 0 < areas[i].alignment;
     assigns queue->descriptors, queue->driver_ring, queue->device_ring;
-    ensures \result == \null ==>
+    ensures descriptors: \result == \null ==>
       guest_ram(queue->memory, areas[0].gpa, areas[0].size, queue->descriptors) &&
+      \valid(queue->descriptors + (0 .. areas[0].size - 1));
+    ensures driver: \result == \null ==>
       guest_ram(queue->memory, areas[1].gpa, areas[1].size, queue->driver_ring) &&
+      \valid(queue->driver_ring + (0 .. areas[1].size - 1));
+    ensures device: \result == \null ==>
       guest_ram(queue->memory, areas[2].gpa, areas[2].size, queue->device_ring) &&
-      \valid(queue->descriptors + (0 .. areas[0].size - 1)) &&
-      \valid(queue->driver_ring + (0 .. areas[1].size - 1)) &&
-      \valid(queue->device_ring + (0 .. areas[2].size - 1)) &&
-      (\forall integer i; 0 <= i < 3 ==> areas[i].gpa % areas[i].alignment == 0) &&
-      (\forall integer i, j; 0 <= j < i < 3 ==>
+      \valid(queue->device_ring + (0 .. areas[2].size - 1));
+    ensures aligned: \result == \null ==>
+      \forall integer i; 0 <= i < 3 ==> areas[i].gpa % areas[i].alignment == 0;
+    ensures apart: \result == \null ==>
+      \forall integer i, j; 0 <= j < i < 3 ==>
         areas[i].gpa + areas[i].size <= areas[j].gpa ||
-        areas[j].gpa + areas[j].size <= areas[i].gpa); */
+        areas[j].gpa + areas[j].size <= areas[i].gpa; */
 const char *virtqueue_map_areas(struct virtqueue *queue, const struct virtqueue_area areas[3]);
 
 /* An indirect table of 16-byte descriptors, or the rule that was broken. */

@@ -56,11 +56,17 @@ static uint32_t slot_of(const struct virtqueue *queue, uint64_t position)
 }
 
 /*@ requires queue_made(queue) && !queue_packed(queue) && queue->breach == \null;
-    requires \separated(queue, queue->memory);
     assigns queue->descriptors, queue->driver_ring, queue->device_ring, queue->breach,
             queue->memory->regions[0].hva[0 .. queue->memory->regions[0].size - 1],
             queue->memory->regions[1].hva[0 .. queue->memory->regions[1].size - 1], guest_stored;
-    ensures queue->breach == \null ==> queue_mapped(queue) && guest_stored == 0; */
+    ensures size: queue->breach == \null ==> 0 < queue->size <= queue->size_max;
+    ensures descriptors: queue->breach == \null ==>
+      ram_bytes(queue->memory, queue->descriptors, 16 * queue->size);
+    ensures driver: queue->breach == \null ==>
+      ram_bytes(queue->memory, queue->driver_ring, driver_area_size(queue));
+    ensures device: queue->breach == \null ==>
+      ram_bytes(queue->memory, queue->device_ring, device_area_size(queue));
+    ensures cleared: queue->breach == \null ==> guest_stored == 0; */
 static void split_start(struct virtqueue *queue)
 {
     /* virtio 1.3, 2.7: sizes and alignments of the three areas. The driver may not overlap them. */
@@ -84,6 +90,7 @@ static void split_start(struct virtqueue *queue)
 
 /*@ requires queue_at_work(queue) && !queue_packed(queue);
     assigns queue->breach, guest_loads;
+    ensures kept: queue_at_work(queue);
     ensures guest_loads == \old(guest_loads) + 1;
     ensures \result <= queue->size && (\result > 0 ==> queue->breach == \old(queue->breach));
     ensures \old(queue->breach) != \null ==> queue->breach == \old(queue->breach); */
@@ -104,6 +111,7 @@ static uint16_t waiting(struct virtqueue *queue)
 /*@ requires queue_at_work(queue) && !queue_packed(queue);
     assigns queue->breach, guest_loads, guest_stored,
             queue->device_ring[4 + 8 * queue->size .. 5 + 8 * queue->size];
+    ensures kept: queue_at_work(queue);
     ensures guest_loads <= \old(guest_loads) + 1;
     ensures \result ==> queue->breach == \null; */
 /*
@@ -213,8 +221,11 @@ static const char *walk(const struct virtqueue *queue, uint16_t head, struct vir
     requires chain->slots == 1;
     assigns *chain, queue->breach, guest_loads, guest_stored,
             queue->device_ring[4 + 8 * queue->size .. 5 + 8 * queue->size];
-    ensures \result ==> chain_sound(queue, chain) && chain->count >= 1 && chain->slots == 1 &&
-   queue->breach == \null; ensures guest_loads <= \old(guest_loads) + queue->size + 5; */
+    ensures made: queue_made(queue);
+    ensures mapped: queue_mapped(queue);
+    ensures taken: \result ==> chain_sound(queue, chain) && 1 <= chain->count &&
+      chain->slots == 1 && queue->breach == \null;
+    ensures loads: guest_loads <= \old(guest_loads) + queue->size + 5; */
 static bool split_take(struct virtqueue *queue, struct virtqueue_chain *chain)
 {
     if (waiting(queue) == 0 && !rearm(queue)) {

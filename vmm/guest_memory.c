@@ -129,7 +129,7 @@ uint64_t guest_memory_wipe(const struct guest_memory *memory, uint64_t from, uin
 {
     uint64_t wiped = 0;
 
-    /*@ loop invariant 0 <= i <= memory->count;
+    /*@ loop invariant 0 <= i <= memory->count && wiped <= length;
         loop assigns i, wiped, from, memory->regions[0].hva[0 .. memory->regions[0].size - 1],
                      memory->regions[1].hva[0 .. memory->regions[1].size - 1];
         loop variant memory->count - i; */

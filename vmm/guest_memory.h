@@ -186,7 +186,7 @@ static inline void guest_load_pair(const uint8_t *source, uint64_t pair[2])
 /*@ requires \valid_read(memory) && guest_memory_sound(memory);
     assigns memory->regions[0].hva[0 .. memory->regions[0].size - 1],
             memory->regions[1].hva[0 .. memory->regions[1].size - 1];
-*/
+    ensures \result <= length; */
 uint64_t guest_memory_wipe(const struct guest_memory *memory, uint64_t from, uint64_t length);
 
 #endif
