@@ -13,6 +13,8 @@
 void virtqueue_init(struct virtqueue *queue, const struct guest_memory *memory, uint16_t size_max)
 {
     *queue = (struct virtqueue){.memory = memory, .size_max = size_max, .size = size_max};
+    //@ assert kept: guest_memory_sound(memory);
+    //@ assert set: queue_of(queue, memory, size_max);
 }
 
 void virtqueue_reset(struct virtqueue *queue)

@@ -107,6 +107,12 @@ struct virtqueue {
     \valid(q) && \valid_read(q->memory) && \separated(q, q->memory) &&
     guest_memory_sound(q->memory) && 0 < q->size_max <= VIRTQUEUE_SIZE_MAX;
 
+  predicate queue_idle(struct virtqueue *q) = !q->ready && q->next_used == q->notified_used;
+
+  // As predicates, or the provers would not find the way through the copy of a whole structure.
+  predicate queue_of(struct virtqueue *q, struct guest_memory *m, integer size_max) =
+    q->memory == m && q->size_max == size_max;
+
   predicate queue_at_work(struct virtqueue *q) = queue_made(q) && queue_mapped(q);
 
   // What every function here keeps up.
@@ -130,14 +136,14 @@ struct virtqueue {
     requires guest_memory_sound(memory) && 0 < size_max <= VIRTQUEUE_SIZE_MAX;
     assigns *queue;
     ensures made: queue_made(queue);
-    ensures idle: !queue->ready && queue->next_used == queue->notified_used; */
+    ensures idle: queue_idle(queue); */
 void virtqueue_init(struct virtqueue *queue, const struct guest_memory *memory, uint16_t size_max);
 
 /* Back to the state after virtqueue_init(): not ready, nothing configured, nothing in flight. */
 /*@ requires queue_made(queue);
     assigns *queue;
     ensures made: queue_made(queue);
-    ensures idle: !queue->ready && queue->next_used == queue->notified_used; */
+    ensures idle: queue_idle(queue); */
 void virtqueue_reset(struct virtqueue *queue);
 
 /*

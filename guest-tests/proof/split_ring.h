@@ -1,6 +1,4 @@
-/* For the proof of split.c: its functions, called as queue.c calls them, do what ring.h says. */
-#include "virtio/split.c"
-
+/* After split.c, for its proof: its functions, called as queue.c does it, do what ring.h says. */
 #define RING(function) called_##function
 #define RING_FORMAT    (!queue_packed(queue))
 #include "guest-tests/proof/ring.h"
