@@ -212,7 +212,7 @@ system: packages ## Boot every scenario in the emulators (SYSTEM_ACCELS=bochs,tc
 MAKE_AFRESH := env MAKEFLAGS= MAKELEVEL=0 $(MAKE) --no-print-directory
 TEST_COMMANDS = $(foreach test,$(HOST_TESTS) $(THREADS),'$(test)') \
 	'$(MAKE_AFRESH) format-check' '$(MAKE_AFRESH) tidy' 'tools/check-conformance' \
-	'$(MAKE_AFRESH) reference-check' '$(MAKE_AFRESH) fuzz-config SECONDS=10' \
+	'$(MAKE_AFRESH) reference-check' '$(MAKE_AFRESH) prove' '$(MAKE_AFRESH) fuzz-config SECONDS=10' \
 	'$(MAKE_AFRESH) fuzz SECONDS=20' '$(PYTHON) -m pytest -q guest-tests/fuzz' \
 	'$(TOOL_TESTS)' '$(MAKE_AFRESH) coverage HOST_ONLY=1' \
 	'$(PYTHON) -m pytest -v guest-tests/system --accel $(SYSTEM_ACCELS)' \
