@@ -134,6 +134,25 @@ static void test_scattered_chain(void **state)
     assert_null(virtqueue_writable(&ring->chain, UINT64_MAX, &length));
 }
 
+/* What an earlier chain left behind is no part of a shorter one. */
+static void test_writable_ends_with_the_chain(void **state)
+{
+    struct ring *ring = *state;
+    uint32_t length = 0;
+
+    start(ring, F_VERSION_1);
+    describe(&ring->driver, 0, BUFFER_AREA, 10, D_WRITE | D_NEXT, 1);
+    describe(&ring->driver, 1, BUFFER_AREA + 100, 20, D_WRITE, 0);
+    make_available(&ring->driver, 0);
+    make_available(&ring->driver, 1);
+    assert_true(take(ring));
+    assert_int_equal(ring->chain.count, 2);
+    assert_true(take(ring));
+    assert_int_equal(ring->chain.count, 1);
+    assert_non_null(virtqueue_writable(&ring->chain, 19, &length));
+    assert_null(virtqueue_writable(&ring->chain, 20, &length));
+}
+
 /* The whole of a chain as long as the queue, and idx far past 2^16 in steps of the queue's size. */
 static void test_full_queue_and_wrap(void **state)
 {
@@ -859,6 +878,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_one_buffer),
         TEST(test_scattered_chain),
+        TEST(test_writable_ends_with_the_chain),
         TEST(test_full_queue_and_wrap),
         TEST(test_out_of_order_completion),
         TEST(test_writes_only_the_used_ring),
