@@ -10,7 +10,8 @@ FUZZ_COVERAGE := -fprofile-instr-generate -fcoverage-mapping
 FUZZ_LIBRARY := $(sort $(wildcard virtio/*.c devices/rng/*.c)) vmm/bus.c vmm/device_trace.c \
 	vmm/guest_memory.c
 FUZZ_virtio := guest-tests/fuzz/fuzz_virtio.c
-FUZZ_reference := guest-tests/fuzz/fuzz_reference.c guest-tests/fuzz/model.c
+FUZZ_reference := guest-tests/fuzz/fuzz_reference.c guest-tests/fuzz/model.c \
+	guest-tests/fuzz/model_ring.c
 FUZZ_HEADERS := $(wildcard virtio/*.h devices/rng/*.h vmm/*.h guest-tests/fuzz/*.h)
 # The corpora in the source tree are only read; what is found goes to build/fuzz/found/TARGET.
 FUZZ_CORPUS := guest-tests/fuzz/corpus
