@@ -2,8 +2,10 @@
 #include "guest-tests/host/virtio_driver.h"
 #include "virtio/mmio.h"
 
-#define OFFERED (F_VERSION_1 | F_INDIRECT | F_EVENT_IDX)
-#define QUEUES  2
+#define F_RING_RESET (1ULL << 40)
+#define F_SUSPEND    (1ULL << 43)
+#define OFFERED      (F_VERSION_1 | F_INDIRECT | F_EVENT_IDX)
+#define QUEUES       2
 
 /* A device with two queues and eight bytes of configuration that remembers what it was told. */
 struct probe {
@@ -546,8 +548,8 @@ static void test_config_space_while_suspended(void **state)
     struct probe *probe = *state;
     struct driver *driver = &probe->driver;
 
-    probe->mmio.offered |= 1ULL << 43;
-    bring_up(driver, F_VERSION_1 | 1ULL << 43, 8);
+    probe->mmio.offered |= F_SUSPEND;
+    bring_up(driver, F_VERSION_1 | F_SUSPEND, 8);
     set_reg(driver, 0x070, 15 | 16);
     assert_int_equal(reg(driver, 0x070), 11 | 16);
     assert_true(bus_write(&driver->bus, REGISTERS + 0x100, 4, 0x12345678));
@@ -556,6 +558,54 @@ static void test_config_space_while_suspended(void **state)
     assert_true(bus_write(&driver->bus, REGISTERS + 0x100, 4, 0x12345678));
     assert_int_equal(probe->writes, 1);
     assert_int_equal(reg(driver, 0x100), 0x12345678);
+}
+
+/* A second queue, of 8 entries, with areas of its own. */
+#define SECOND_DESC  0x14000ULL
+#define SECOND_AVAIL 0x15000ULL
+#define SECOND_USED  0x16000ULL
+
+static void post_second(struct driver *driver, uint16_t index)
+{
+    set_descriptor(driver, SECOND_DESC, index, BUFFER_AREA, 16, D_WRITE, 0);
+    poke16(driver, SECOND_AVAIL + 4 + 2ULL * index, index);
+    poke16(driver, SECOND_AVAIL + 2, index + 1);
+}
+
+/* SU-8: with each of its queues; one that is reset meanwhile waits as the others do. */
+static void test_every_queue_suspends(void **state)
+{
+    struct probe *probe = *state;
+    struct driver *driver = &probe->driver;
+    struct virtqueue_chain first;
+    struct virtqueue_chain second;
+
+    probe->mmio.offered |= F_SUSPEND | F_RING_RESET;
+    bring_up(driver, F_VERSION_1 | F_SUSPEND | F_RING_RESET, 8);
+    set_reg(driver, 0x030, 1);
+    set_reg(driver, 0x038, 8);
+    set_queue_addresses(driver, SECOND_DESC, SECOND_AVAIL, SECOND_USED);
+    set_reg(driver, 0x044, 1);
+    post_second(driver, 0);
+    assert_true(virtqueue_take(&probe->queues[1], &second));
+    set_reg(driver, 0x070, 15 | 16);
+    assert_int_equal(reg(driver, 0x070), 15);
+    post_second(driver, 1);
+    add_buffer(driver, 0, BUFFER_AREA, 16);
+    assert_false(virtqueue_take(&probe->queues[0], &first));
+    assert_false(virtqueue_take(&probe->queues[1], &first));
+    set_reg(driver, 0x030, 0);
+    set_reg(driver, 0x0c0, 1);
+    set_up_queue(driver, 8);
+    add_buffer(driver, 0, BUFFER_AREA, 16);
+    assert_false(virtqueue_take(&probe->queues[0], &first));
+    assert_int_equal(reg(driver, 0x070), 15);
+    virtqueue_complete(&probe->queues[1], &second, 16);
+    virtio_mmio_queue_done(&probe->mmio, &probe->queues[1]);
+    assert_int_equal(reg(driver, 0x070), 11 | 16);
+    set_reg(driver, 0x070, 15);
+    assert_true(virtqueue_take(&probe->queues[0], &first));
+    assert_true(virtqueue_take(&probe->queues[1], &second));
 }
 
 /* DS-1, AN-3, RB-6: kicks count only for ready queues that exist, from DRIVER_OK on. */
@@ -819,6 +869,7 @@ int main(void)
         TEST(test_register_page_at_interrupt),
         TEST(test_config_space),
         TEST(test_config_space_while_suspended),
+        TEST(test_every_queue_suspends),
         TEST(test_kicks),
         TEST(test_interrupts),
         TEST(test_reset),
