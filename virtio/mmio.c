@@ -382,14 +382,16 @@ static void enter_operation(struct virtio_mmio *mmio)
     }
 }
 
-/* virtio 1.4, 3.4: a device that does not work, or not yet, cannot be suspended. */
+/*
+ * virtio 1.4, 3.4: a device that does not work, or not yet, cannot be suspended. Every write of a
+ * register ends with a look at whether there is nothing in flight any more.
+ */
 static void suspend(struct virtio_mmio *mmio)
 {
     if ((negotiated(mmio) & VIRTIO_FEATURE_SUSPEND) != 0 && virtio_mmio_running(mmio) &&
         (mmio->status & VIRTIO_STATUS_NEEDS_RESET) == 0) {
         mmio->suspending = true;
         pause_queues(mmio, true);
-        finish_suspend(mmio);
     }
 }
 

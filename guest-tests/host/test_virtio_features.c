@@ -336,6 +336,24 @@ static void test_suspend_without_the_queue(void **state)
     assert_false(rng_has_work(&machine->rng));
 }
 
+/* A driver that resets the device while that waits to be suspended. */
+static void test_reset_before_suspended(void **state)
+{
+    struct machine *machine = *state;
+    struct driver *driver = &machine->driver;
+
+    bring_up(driver, F_VERSION_1 | F_SUSPEND, 8);
+    source_is(machine, SCRIPT_DRY, FOREVER);
+    add_buffer(driver, 0, BUFFER_AREA, 8);
+    kick(driver);
+    set_reg(driver, 0x070, 15 | 16);
+    assert_int_equal(reg(driver, 0x070), 15);
+    set_reg(driver, 0x070, 0);
+    assert_int_equal(reg(driver, 0x070), 0);
+    set_reg(driver, 0x070, 1);
+    assert_int_equal(reg(driver, 0x070), 1);
+}
+
 /* SU-4, SU-5, MM-6: news of the configuration wait for the resumption, and its version counts. */
 static void test_config_change_while_suspended(void **state)
 {
@@ -789,6 +807,7 @@ int main(void)
         TEST(test_suspend_ignored),
         TEST(test_suspend_finishes_what_is_in_flight),
         TEST(test_suspend_without_the_queue),
+        TEST(test_reset_before_suspended),
         TEST(test_config_change_while_suspended),
         TEST(test_feature_matrix),
         TEST(test_legacy),
