@@ -222,6 +222,30 @@ static void test_no_ring_reset(void **state)
     expect_used(driver, 0, 8);
 }
 
+/* QR-1: a buffer of before the reset is not filled after it, though the queue works again. */
+static void test_ring_reset_forgets_a_held_buffer(void **state)
+{
+    struct machine *machine = *state;
+    struct driver *driver = &machine->driver;
+
+    bring_up(driver, F_VERSION_1 | F_RING_RESET, 8);
+    source_is(machine, SCRIPT_DRY, FOREVER);
+    add_buffer(driver, 0, BUFFER_AREA, 8);
+    kick(driver);
+    assert_true(rng_has_work(&machine->rng));
+    set_reg(driver, 0x0c0, 1);
+    set_up_queue(driver, 8);
+    source_is(machine, SCRIPT_GOOD, 0);
+    assert_false(rng_has_work(&machine->rng));
+    rng_poll(&machine->rng);
+    kick(driver);
+    assert_int_equal(used_idx(driver), 0);
+    add_buffer(driver, 1, BUFFER_AREA, 8);
+    kick(driver);
+    expect_used(driver, 1, 8);
+    assert_int_equal(used_idx(driver), 1);
+}
+
 /* SU-3, SU-6, SU-7: suspended, the device touches and tells nothing; resumed, it goes on. */
 static void test_suspend_and_resume(void **state)
 {
@@ -803,6 +827,7 @@ int main(void)
         TEST(test_ring_reset),
         TEST(test_ring_reenable),
         TEST(test_no_ring_reset),
+        TEST(test_ring_reset_forgets_a_held_buffer),
         TEST(test_suspend_and_resume),
         TEST(test_suspend_ignored),
         TEST(test_suspend_finishes_what_is_in_flight),

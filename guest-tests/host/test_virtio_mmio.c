@@ -391,6 +391,28 @@ static void complete_one(struct probe *probe, uint16_t head)
     virtio_mmio_queue_done(&probe->mmio, &probe->queues[0]);
 }
 
+/* A queue starts when QueueReady goes from 0 to 1, and at nothing else. */
+static void test_queue_starts_once(void **state)
+{
+    struct probe *probe = *state;
+    struct driver *driver = &probe->driver;
+
+    assert_int_equal(negotiate(driver, F_VERSION_1), 11);
+    set_reg(driver, 0x038, 1);
+    assert_int_equal(reg(driver, 0x044), 0);
+    set_reg(driver, 0x044, 2);
+    assert_int_equal(reg(driver, 0x044), 0);
+    set_up_queue(driver, 8);
+    set_reg(driver, 0x070, 15);
+    complete_one(probe, 0);
+    set_reg(driver, 0x044, 1);
+    set_reg(driver, 0x044, 2);
+    assert_int_equal(reg(driver, 0x044), 1);
+    complete_one(probe, 1);
+    assert_int_equal(used_idx(driver), 2);
+    assert_int_equal(probe->stopped[0], 0);
+}
+
 /* The bytes of a read that exits and those of the mapped page, for every width and offset. */
 static void expect_page(struct driver *driver)
 {
@@ -596,6 +618,7 @@ static void test_every_queue_suspends(void **state)
     assert_false(virtqueue_take(&probe->queues[1], &first));
     set_reg(driver, 0x030, 0);
     set_reg(driver, 0x0c0, 1);
+    assert_int_equal(probe->stopped[0], 1);
     set_up_queue(driver, 8);
     add_buffer(driver, 0, BUFFER_AREA, 16);
     assert_false(virtqueue_take(&probe->queues[0], &first));
@@ -864,6 +887,7 @@ int main(void)
         TEST(test_no_shared_memory),
         TEST(test_write_widths),
         TEST(test_halves_are_replaced),
+        TEST(test_queue_starts_once),
         TEST(test_register_page),
         TEST(test_register_page_without_interrupt),
         TEST(test_register_page_at_interrupt),
