@@ -682,11 +682,14 @@ static void test_legacy_alignment(void **state)
     struct driver *driver = &machine->driver;
 
     configure(machine, OPTIONAL, true);
-    for (uint32_t align = 4; align <= 1024; align *= 2) {
+    for (uint32_t align = 1; align <= 1024; align *= 2) {
         for (uint16_t size = 1; size <= 64; size *= 2) {
             uint64_t areas[3];
 
             legacy_areas(LOW_RAM, size, align, areas);
+            if (areas[2] % 4 != 0) {
+                continue; /* a place that no used ring may have */
+            }
             set_reg(driver, 0x028, PAGE);
             set_reg(driver, 0x070, 0);
             memset(ram(driver, LOW_RAM), 0, 0x3000);
