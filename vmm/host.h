@@ -25,6 +25,12 @@ void host_idle(void);
  */
 void host_kick(unsigned cpu);
 
+/*
+ * The same for the home CPU of a vCPU that something came for; but not if that is the very one in
+ * this CPU, which looks before it is entered again anyway.
+ */
+void host_kick_vcpu(const struct vcpu *vcpu);
+
 /* Whether this CPU was kicked by itself since it last asked. */
 bool host_kicked(void);
 

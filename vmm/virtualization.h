@@ -32,6 +32,17 @@ struct segment {
     uint16_t attributes;
 };
 
+/* What finding and reading the next instruction takes. */
+struct code_state {
+    uint64_t rip;
+    uint64_t cr0;
+    uint64_t cr3;
+    uint64_t cr4;
+    uint64_t efer;
+    uint64_t cs_base;
+    uint16_t cs_attributes; /* as in struct segment */
+};
+
 /* Flat segments in both: with the caller's page tables, or in protected mode without paging. */
 enum vcpu_start_mode { START_64_BIT, START_32_BIT };
 
@@ -129,6 +140,9 @@ struct virtualization {
     uint64_t (*get)(struct vcpu *vcpu, enum vcpu_register name);
     void (*set)(struct vcpu *vcpu, enum vcpu_register name, uint64_t value);
     void (*get_segment)(struct vcpu *vcpu, enum segment_name name, struct segment *segment);
+
+    /* What the two before say of the next instruction, at once: for each exit that is decoded. */
+    void (*get_code)(struct vcpu *vcpu, struct code_state *code);
 
     /* Moves past the instruction that exited, of `length` bytes, and ends its shadows. */
     void (*skip)(struct vcpu *vcpu, unsigned length);

@@ -7,17 +7,18 @@
 #include <stdint.h>
 
 struct scripted_host {
-    uint64_t ticks;      /* what host_ticks() returns next */
-    uint64_t step;       /* how much later the call after it finds the clock */
-    uint64_t deadline;   /* what the timer was armed with last */
-    uint64_t xcr0;       /* what host_set_xcr0() was given last */
-    unsigned taken;      /* calls of host_take_interrupts() */
-    unsigned idled;      /* calls of host_idle() */
-    unsigned worked;     /* calls of host_work() */
-    unsigned kicks[64];  /* host_kick(), by CPU */
-    unsigned log_behind; /* how often host_log_behind() says so */
-    bool kicked;         /* what host_kicked() returns once */
-    struct vcpu *from;   /* of the last host_switch() */
+    uint64_t ticks;             /* what host_ticks() returns next */
+    uint64_t step;              /* how much later the call after it finds the clock */
+    uint64_t deadline;          /* what the timer was armed with last */
+    uint64_t xcr0;              /* what host_set_xcr0() was given last */
+    unsigned taken;             /* calls of host_take_interrupts() */
+    unsigned idled;             /* calls of host_idle() */
+    unsigned worked;            /* calls of host_work() */
+    unsigned kicks[64];         /* host_kick(), by CPU */
+    unsigned log_behind;        /* how often host_log_behind() says so */
+    bool kicked;                /* what host_kicked() returns once */
+    const struct vcpu *current; /* whom host_kick_vcpu() need not kick */
+    struct vcpu *from;          /* of the last host_switch() */
     struct vcpu *to;
     unsigned switches;                     /* calls of host_switch() */
     unsigned resets;                       /* calls of host_reset_vcpu() */

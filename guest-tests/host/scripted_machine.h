@@ -107,6 +107,21 @@ static inline void scripted_get_segment(struct vcpu *vcpu, enum segment_name nam
     *segment = hardware_of(vcpu)->segments[name];
 }
 
+static inline void scripted_get_code(struct vcpu *vcpu, struct code_state *code)
+{
+    const struct backend_vcpu *hardware = hardware_of(vcpu);
+
+    *code = (struct code_state){
+        .rip = hardware->registers[REGISTER_RIP],
+        .cr0 = hardware->registers[REGISTER_CR0],
+        .cr3 = hardware->registers[REGISTER_CR3],
+        .cr4 = hardware->registers[REGISTER_CR4],
+        .efer = hardware->registers[REGISTER_EFER],
+        .cs_base = hardware->segments[SEGMENT_CS].base,
+        .cs_attributes = hardware->segments[SEGMENT_CS].attributes,
+    };
+}
+
 static inline void scripted_skip(struct vcpu *vcpu, unsigned length)
 {
     hardware_of(vcpu)->skips++;
@@ -200,6 +215,7 @@ static const struct virtualization scripted_virtualization = {
     .get = scripted_get,
     .set = scripted_set,
     .get_segment = scripted_get_segment,
+    .get_code = scripted_get_code,
     .skip = scripted_skip,
     .inject_exception = scripted_inject_exception,
     .inject_interrupt = scripted_inject_interrupt,

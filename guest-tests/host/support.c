@@ -8,6 +8,7 @@
 #include "vmm/host.h"
 #include "vmm/log.h"
 #include "vmm/panic.h"
+#include "vmm/vcpu.h"
 
 struct scripted_host scripted_host;
 
@@ -72,6 +73,13 @@ void host_kick(unsigned cpu)
 {
     scripted_host.kicks[cpu]++;
     scripted_host.kicked = scripted_host.kicked || cpu == 0; /* which the code under test is on */
+}
+
+void host_kick_vcpu(const struct vcpu *vcpu)
+{
+    if (vcpu != scripted_host.current) {
+        host_kick(vcpu->cpu);
+    }
 }
 
 bool host_kicked(void)

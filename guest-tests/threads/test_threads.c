@@ -80,6 +80,7 @@ static struct {
 
 static _Thread_local unsigned this_cpu;
 static _Thread_local bool kicked_itself;
+static _Thread_local const struct vcpu *current;
 static _Thread_local uint64_t timer;
 
 uint64_t host_ticks(void)
@@ -135,6 +136,13 @@ void host_kick(unsigned cpu)
     pthread_mutex_unlock(&cpus[cpu].lock);
 }
 
+void host_kick_vcpu(const struct vcpu *vcpu)
+{
+    if (vcpu != current) {
+        host_kick(vcpu->cpu);
+    }
+}
+
 bool host_kicked(void)
 {
     bool kicked = kicked_itself;
@@ -146,7 +154,7 @@ bool host_kicked(void)
 void host_switch(struct vcpu *from, struct vcpu *to)
 {
     (void)from;
-    (void)to;
+    current = to;
 }
 
 void host_reset_vcpu(struct vcpu *vcpu)
@@ -425,6 +433,18 @@ static void get_segment(struct vcpu *vcpu, enum segment_name name, struct segmen
     *segment = (struct segment){0, UINT32_MAX, 0x10, 0xc09b}; /* flat, 32-bit */
 }
 
+static void get_code(struct vcpu *vcpu, struct code_state *code)
+{
+    *code = (struct code_state){
+        .rip = get(vcpu, REGISTER_RIP),
+        .cr0 = get(vcpu, REGISTER_CR0),
+        .cr3 = get(vcpu, REGISTER_CR3),
+        .cr4 = get(vcpu, REGISTER_CR4),
+        .efer = get(vcpu, REGISTER_EFER),
+        .cs_attributes = 0xc09b, /* as get_segment() says */
+    };
+}
+
 static void skip_instruction(struct vcpu *vcpu, unsigned length)
 {
     hardware_of(vcpu)->registers[REGISTER_RIP] += length;
@@ -507,6 +527,7 @@ static const struct virtualization played = {
     .get = get,
     .set = set,
     .get_segment = get_segment,
+    .get_code = get_code,
     .skip = skip_instruction,
     .inject_exception = inject_exception,
     .inject_interrupt = inject_interrupt,

@@ -82,11 +82,22 @@ static bool take(struct cursor *cursor, size_t size, uint64_t *value)
     return true;
 }
 
+static bool take_byte(struct cursor *cursor, uint64_t *byte)
+{
+    if (cursor->position == cursor->available) {
+        return false;
+    }
+    *byte = cursor->bytes[cursor->position++];
+    return true;
+}
+
 static bool skip(struct cursor *cursor, size_t size)
 {
-    uint64_t ignored;
-
-    return take(cursor, size, &ignored);
+    if (size > cursor->available - cursor->position) {
+        return false;
+    }
+    cursor->position += size;
+    return true;
 }
 
 /* 2.1.1 and 2.2.1 */
@@ -120,7 +131,7 @@ static bool take_opcode(struct cursor *cursor, uint16_t *opcode)
     enum prefix prefix;
 
     for (;;) {
-        if (!take(cursor, 1, &byte)) {
+        if (!take_byte(cursor, &byte)) {
             return false;
         }
         prefix = classify(byte, cursor->code);
@@ -134,7 +145,7 @@ static bool take_opcode(struct cursor *cursor, uint16_t *opcode)
     }
     *opcode = (uint16_t)byte;
     if (byte == 0x0f) {
-        if (!take(cursor, 1, &byte)) {
+        if (!take_byte(cursor, &byte)) {
             return false;
         }
         *opcode = (uint16_t)(0x0f00 | byte);
@@ -181,7 +192,7 @@ static bool skip_address(struct cursor *cursor, unsigned mode, unsigned rm)
     if (rm == 4) {
         uint64_t sib;
 
-        if (!take(cursor, 1, &sib)) {
+        if (!take_byte(cursor, &sib)) {
             return false;
         }
         absolute = mode == 0 && (sib & 7) == 5;
@@ -194,7 +205,7 @@ static bool take_modrm(struct cursor *cursor, uint8_t *reg)
 {
     uint64_t modrm;
 
-    if (!take(cursor, 1, &modrm)) {
+    if (!take_byte(cursor, &modrm)) {
         return false;
     }
     unsigned mode = (unsigned)modrm >> 6;

@@ -393,10 +393,12 @@ void arch_vcpu_deliver(struct vcpu *vcpu)
     if (local_apic_nmi_pending(apic) && virtualization->inject_nmi(vcpu)) {
         (void)local_apic_take_nmi(apic);
     }
-    if (virtualization->request_interrupt(vcpu, local_apic_highest_irr(apic))) {
+    int requested = local_apic_highest_irr(apic);
+
+    if (virtualization->request_interrupt(vcpu, requested)) {
         return;
     }
-    int vector = local_apic_pending_vector(apic);
+    int vector = requested < 0 ? -1 : local_apic_pending_vector(apic);
 
     if (vector < 0) {
         virtualization->cancel_interrupt_window(vcpu);

@@ -6,31 +6,29 @@
 #include "vmm/vm.h"
 
 /* SDM Vol. 3A, 3.4.5: CS.L (attribute bit 13) and CS.D (bit 14). */
-static enum code_size code_size(const struct segment *cs, uint64_t efer)
+static enum code_size code_size(const struct code_state *code)
 {
-    if ((efer & EFER_LMA) != 0 && (cs->attributes & 1U << 13) != 0) {
+    if ((code->efer & EFER_LMA) != 0 && (code->cs_attributes & 1U << 13) != 0) {
         return CODE_64_BIT;
     }
-    return (cs->attributes & 1U << 14) != 0 ? CODE_32_BIT : CODE_16_BIT;
+    return (code->cs_attributes & 1U << 14) != 0 ? CODE_32_BIT : CODE_16_BIT;
 }
 
 void fetch_instruction(struct vcpu *vcpu, struct fetched_instruction *instruction)
 {
-    struct segment cs;
+    struct code_state code;
 
-    vcpu->vm->virtualization->get_segment(vcpu, SEGMENT_CS, &cs);
+    vcpu->vm->virtualization->get_code(vcpu, &code);
     instruction->paging = (struct guest_paging){
-        .cr0 = vcpu_get(vcpu, REGISTER_CR0),
-        .cr3 = vcpu_get(vcpu, REGISTER_CR3),
-        .cr4 = vcpu_get(vcpu, REGISTER_CR4),
-        .efer = vcpu_get(vcpu, REGISTER_EFER),
+        .cr0 = code.cr0,
+        .cr3 = code.cr3,
+        .cr4 = code.cr4,
+        .efer = code.efer,
     };
-    instruction->code = code_size(&cs, instruction->paging.efer);
-    uint64_t linear = vcpu_get(vcpu, REGISTER_RIP);
+    instruction->code = code_size(&code);
+    uint64_t linear =
+        instruction->code == CODE_64_BIT ? code.rip : (uint32_t)(code.rip + code.cs_base);
 
-    if (instruction->code != CODE_64_BIT) {
-        linear = (uint32_t)(linear + cs.base);
-    }
     instruction->available =
         guest_fetch_again(&vcpu->vm->memory, &instruction->paging, &vcpu->arch->last_fetch, linear,
                           instruction->bytes, sizeof(instruction->bytes));

@@ -106,13 +106,33 @@ static bool has_vector(const struct local_apic *apic, uint32_t bank, unsigned ve
     return (get(apic, vector_offset(bank, vector)) & vector_bit(vector)) != 0;
 }
 
+static uint32_t load(const uint32_t *bits)
+{
+    return __atomic_load_n(bits, __ATOMIC_RELAXED);
+}
+
+/* Whether a half of a bank, which begins at `bits`, has any vector. */
+static bool has_any(const uint32_t *bits)
+{
+    return (load(bits) | load(bits + 4) | load(bits + 8) | load(bits + 12)) != 0;
+}
+
+/* Asked several times an exit, and most banks are empty. */
 static int highest_vector(const struct local_apic *apic, uint32_t bank)
 {
-    for (int i = VECTOR_WORDS - 1; i >= 0; i--) {
-        uint32_t bits = get(apic, bank + (uint32_t)i * 0x10);
+    const uint32_t *bits = word(apic, bank);
+    int i = VECTOR_WORDS / 2 - 1;
 
-        if (bits != 0) {
-            return i * 32 + 31 - __builtin_clz(bits);
+    if (has_any(bits + 4 * VECTOR_WORDS / 2)) {
+        i = VECTOR_WORDS - 1;
+    } else if (!has_any(bits)) {
+        return -1;
+    }
+    for (; i >= 0; i--) {
+        uint32_t vectors = load(bits + 4 * (ptrdiff_t)i);
+
+        if (vectors != 0) {
+            return i * 32 + 31 - __builtin_clz(vectors);
         }
     }
     return -1;

@@ -55,7 +55,7 @@ void machine_unlock(struct vm *vm)
     __atomic_store_n(&arch->poll_time, poll, __ATOMIC_RELAXED);
     spin_lock_release(&arch->lock);
     if (earlier) {
-        host_kick(vm->vcpus[0].cpu); /* whose vCPU polls, and may be asleep until later */
+        host_kick_vcpu(&vm->vcpus[0]); /* which polls, and may be asleep until later */
     }
 }
 
@@ -82,7 +82,7 @@ static void kick(struct vm *vm, uint64_t vcpus)
 {
     for (unsigned i = 0; i < vm->vcpu_count; i++) {
         if ((vcpus >> i & 1) != 0) {
-            host_kick(vm->vcpus[i].cpu);
+            host_kick_vcpu(&vm->vcpus[i]);
         }
     }
 }

@@ -114,6 +114,13 @@ void host_kick(unsigned cpu)
     }
 }
 
+void host_kick_vcpu(const struct vcpu *vcpu)
+{
+    if (vcpu != current_cpu()->vcpu) {
+        host_kick(vcpu->cpu);
+    }
+}
+
 bool host_kicked(void)
 {
     bool kicked = current_cpu()->kicked;

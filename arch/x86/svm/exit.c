@@ -115,7 +115,7 @@ static bool decode(struct vcpu *vcpu, const struct row *row, struct instruction 
     size_t at = 0;
     uint8_t rex = 0;
 
-    for (; at < fetched.available; at++) {
+    for (; at < fetched.available && bytes[at] != row->opcode; at++) {
         bool is_rex = fetched.code == CODE_64_BIT && (bytes[at] & 0xf0) == 0x40;
 
         if (!is_rex && !is_legacy_prefix(bytes[at])) {
@@ -123,7 +123,8 @@ static bool decode(struct vcpu *vcpu, const struct row *row, struct instruction 
         }
         rex = is_rex ? bytes[at] : 0; /* one that is not right before the opcode has no effect */
     }
-    if (fetched.available - at < row->length || bytes[at] != row->opcode) {
+    if (at == fetched.available || fetched.available - at < row->length ||
+        bytes[at] != row->opcode) {
         return false;
     }
     *instruction = (struct instruction){

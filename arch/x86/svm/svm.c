@@ -273,6 +273,7 @@ const struct virtualization svm_virtualization = {
     .get = svm_get,
     .set = svm_set,
     .get_segment = svm_get_segment,
+    .get_code = svm_get_code,
     .skip = svm_skip,
     .inject_exception = svm_inject_exception,
     .inject_interrupt = svm_inject_interrupt,

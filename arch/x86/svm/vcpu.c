@@ -1,4 +1,5 @@
 /* A vCPU's registers and events: what is no more than a read or write of its VMCB. */
+#include <stddef.h>
 #include <string.h>
 
 #include "arch/x86/cpu/registers.h"
@@ -65,23 +66,17 @@ void svm_vcpu_start_up(struct vcpu *vcpu, uint8_t vector)
 
 static uint64_t *register_of(struct vmcb_state *state, enum vcpu_register name)
 {
-    switch (name) {
-    case REGISTER_RIP:
-        return &state->rip;
-    case REGISTER_RSP:
-        return &state->rsp;
-    case REGISTER_RFLAGS:
-        return &state->rflags;
-    case REGISTER_CR0:
-        return &state->cr0;
-    case REGISTER_CR3:
-        return &state->cr3;
-    case REGISTER_CR4:
-        return &state->cr4;
-    case REGISTER_EFER:
-        break;
-    }
-    return &state->efer;
+    static const uint16_t places[] = {
+        [REGISTER_RIP] = offsetof(struct vmcb_state, rip),
+        [REGISTER_RSP] = offsetof(struct vmcb_state, rsp),
+        [REGISTER_RFLAGS] = offsetof(struct vmcb_state, rflags),
+        [REGISTER_CR0] = offsetof(struct vmcb_state, cr0),
+        [REGISTER_CR3] = offsetof(struct vmcb_state, cr3),
+        [REGISTER_CR4] = offsetof(struct vmcb_state, cr4),
+        [REGISTER_EFER] = offsetof(struct vmcb_state, efer),
+    };
+
+    return (uint64_t *)(void *)((uint8_t *)state + places[name]);
 }
 
 uint64_t svm_get(struct vcpu *vcpu, enum vcpu_register name)
@@ -127,6 +122,20 @@ void svm_get_segment(struct vcpu *vcpu, enum segment_name name, struct segment *
         .selector = packed->selector,
         .attributes = vmcb_unpack_attributes(packed->attributes),
     };
+}
+
+void svm_get_code(struct vcpu *vcpu, struct code_state *code)
+{
+    const struct vmcb_state *state = &vcpu->backend->vmcb->state;
+    const struct vmcb_segment *cs = &state->segments[SEGMENT_CS];
+
+    code->rip = state->rip;
+    code->cr0 = state->cr0;
+    code->cr3 = state->cr3;
+    code->cr4 = state->cr4;
+    code->efer = state->efer & ~EFER_SVME;
+    code->cs_base = cs->base;
+    code->cs_attributes = vmcb_unpack_attributes(cs->attributes);
 }
 
 void svm_inject_exception(struct vcpu *vcpu, unsigned vector, bool has_error_code,

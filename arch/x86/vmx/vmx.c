@@ -600,6 +600,17 @@ static void vmx_get_segment(struct vcpu *vcpu, enum segment_name name, struct se
     segment->attributes = (uint16_t)vmcs_read(vmcs_field_after(VMCS_GUEST_ES_RIGHTS, name));
 }
 
+static void vmx_get_code(struct vcpu *vcpu, struct code_state *code)
+{
+    code->rip = vmcs_read(VMCS_GUEST_RIP);
+    code->cr0 = vmx_get(vcpu, REGISTER_CR0);
+    code->cr3 = vmcs_read(VMCS_GUEST_CR3);
+    code->cr4 = vmx_get(vcpu, REGISTER_CR4);
+    code->efer = vmcs_read(VMCS_GUEST_EFER);
+    code->cs_base = vmcs_read(vmcs_field_after(VMCS_GUEST_ES_BASE, SEGMENT_CS));
+    code->cs_attributes = (uint16_t)vmcs_read(vmcs_field_after(VMCS_GUEST_ES_RIGHTS, SEGMENT_CS));
+}
+
 static void vmx_skip(struct vcpu *vcpu, unsigned length)
 {
     uint64_t interruptibility = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
@@ -780,6 +791,7 @@ const struct virtualization vmx_virtualization = {
     .get = vmx_get,
     .set = vmx_set,
     .get_segment = vmx_get_segment,
+    .get_code = vmx_get_code,
     .skip = vmx_skip,
     .inject_exception = vmx_inject_exception,
     .inject_interrupt = vmx_inject_interrupt,
