@@ -174,8 +174,11 @@ static void publish_registers(const struct virtio_mmio *mmio)
 /* The two that a device in operation changes: once per request, so not with all the others. */
 static void publish_events(const struct virtio_mmio *mmio)
 {
-    publish(mmio, INTERRUPT_STATUS, INTERRUPT_STATUS + 4U);
-    publish(mmio, STATUS, STATUS + 4U);
+    if (mmio->page != NULL) {
+        mmio->page[INTERRUPT_STATUS / 4] = mmio->interrupt_status;
+        mmio->page[STATUS / 4] = mmio->status;
+        __atomic_thread_fence(__ATOMIC_RELEASE);
+    }
 }
 
 /*

@@ -7,22 +7,29 @@
 
 /*
  * Zeroes `length` bytes. Through volatile, since the compiler may drop stores to memory that nobody
- * reads again; eight bytes a store where alignment allows.
+ * reads again; eight bytes a store from an aligned start on.
  */
 static inline void wipe(void *buffer, size_t length)
 {
     typedef uint64_t __attribute__((may_alias)) any_word;
     volatile uint8_t *bytes = buffer;
 
-    while (length > 0) {
-        if (((uintptr_t)bytes | length) % sizeof(any_word) == 0) {
-            *(volatile any_word *)bytes = 0;
-            bytes += sizeof(any_word);
-            length -= sizeof(any_word);
-        } else {
-            *bytes++ = 0;
-            length--;
+    if ((uintptr_t)bytes % sizeof(any_word) == 0) {
+        volatile any_word *words = buffer;
+
+        for (; length >= 4 * sizeof(any_word); length -= 4 * sizeof(any_word), words += 4) {
+            words[0] = 0;
+            words[1] = 0;
+            words[2] = 0;
+            words[3] = 0;
         }
+        for (; length >= sizeof(any_word); length -= sizeof(any_word)) {
+            *words++ = 0;
+        }
+        bytes = (volatile uint8_t *)words;
+    }
+    for (; length > 0; length--) {
+        *bytes++ = 0;
     }
 }
 

@@ -186,12 +186,12 @@ static void read_sample(const struct entropy_source *source, struct sample *samp
 {
     uint32_t tries = source->slow ? 1 : ENTROPY_TRIES;
 
-    *sample = (struct sample){0};
-    while (!sample->good && sample->failures < tries) {
+    sample->failures = 0;
+    do {
         sample->good = source->read(source->context, &sample->word) && sample->word != 0 &&
                        sample->word != UINT64_MAX;
         sample->failures += sample->good ? 0 : 1;
-    }
+    } while (!sample->good && sample->failures < tries);
 }
 
 uint32_t entropy_words_for(const struct entropy_core *core, uint32_t bytes)
@@ -313,11 +313,11 @@ unsigned entropy_refill(struct entropy_core *core, unsigned max_words)
 /* How much of the pool a device may have: all but the reserve, or what is left of its share. */
 static uint32_t free_for(const struct entropy_core *core, struct entropy_share *share)
 {
-    uint64_t round = core->counters.bytes_delivered / ENTROPY_POOL_SIZE;
-
     if (share == NULL || core->devices < 2) {
         return core->level;
     }
+    uint64_t round = core->counters.bytes_delivered / ENTROPY_POOL_SIZE;
+
     if (share->round != round) {
         share->round = round;
         share->drawn = 0;

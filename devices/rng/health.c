@@ -50,12 +50,12 @@ static enum health_test check_byte(struct health *health, uint8_t byte)
                                                             : HEALTH_PASSED;
 }
 
-/* Whether any byte of the word is zero. */
-static bool has_zero_byte(uint64_t word)
-{
-    const uint64_t ones = 0x0101010101010101ULL;
+#define EACH_BYTE 0x0101010101010101ULL
 
-    return ((word - ones) & ~word & (ones << 7)) != 0;
+/* Not 0 if any byte of the word is zero. */
+static uint64_t zero_bytes(uint64_t word)
+{
+    return (word - EACH_BYTE) & ~word & (EACH_BYTE << 7);
 }
 
 /*
@@ -64,23 +64,15 @@ static bool has_zero_byte(uint64_t word)
  */
 static bool is_unremarkable(const struct health *health, uint64_t word)
 {
-    const uint64_t ones = 0x0101010101010101ULL;
-
-    return health->window_used != 0 && health->window_used <= HEALTH_WINDOW - sizeof(word) &&
-           !has_zero_byte(word ^ (word << 8 | health->last_byte)) &&
-           !has_zero_byte(word ^ ones * health->window_first);
+    return health->window_used - 1U < HEALTH_WINDOW - sizeof(word) &&
+           (zero_bytes(word ^ (word << 8 | health->last_byte)) |
+            zero_bytes(word ^ EACH_BYTE * health->window_first)) == 0;
 }
 
 static enum health_test check_bytes(struct health *health, uint64_t word)
 {
     enum health_test result = HEALTH_PASSED;
 
-    if (is_unremarkable(health, word)) {
-        health->byte_repeats = 1;
-        health->last_byte = (uint8_t)(word >> 56);
-        health->window_used += (uint32_t)sizeof(word);
-        return HEALTH_PASSED;
-    }
     for (unsigned i = 0; i < sizeof(word) && result == HEALTH_PASSED; i++) {
         result = check_byte(health, (uint8_t)(word >> (8 * i)));
     }
@@ -108,8 +100,24 @@ static enum health_test check_word(struct health *health, uint64_t word)
     return health->word_matches >= WORD_PROPORTION_CUTOFF ? HEALTH_WORD_PROPORTION : HEALTH_PASSED;
 }
 
+/* The same for the tests on words: almost always neither has anything to count either. */
+static bool is_new(const struct health *health, uint64_t word)
+{
+    return health->word_repeats > 0 && health->words_used - 1U < HEALTH_WINDOW - 1U &&
+           word != health->last_word && word != health->first_word;
+}
+
 enum health_test health_check(struct health *health, uint64_t word)
 {
+    if (is_new(health, word) && is_unremarkable(health, word)) {
+        health->word_repeats = 1;
+        health->last_word = word;
+        health->words_used++;
+        health->byte_repeats = 1;
+        health->last_byte = (uint8_t)(word >> 56);
+        health->window_used += (uint32_t)sizeof(word);
+        return HEALTH_PASSED;
+    }
     enum health_test result = check_word(health, word);
 
     return result == HEALTH_PASSED ? check_bytes(health, word) : result;

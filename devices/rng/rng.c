@@ -154,6 +154,11 @@ static void serve_ring(struct rng *rng)
     }
     rng->more = served == RNG_CHAINS_PER_CALL;
     virtio_mmio_queue_done(&rng->transport, &rng->queue);
+    if (served > 0 && budget.words < RNG_WORDS_PER_CALL) {
+        /* The pool was short: some for the next kicks too, most of which then need not ask. */
+        entropy_refill(rng->entropy,
+                       budget.words < RNG_WORDS_AHEAD ? budget.words : RNG_WORDS_AHEAD);
+    }
 }
 
 static void serve(struct rng *rng)

@@ -22,6 +22,9 @@
 #define RNG_CHAIN_BYTES_MIN 64U
 #define RNG_WORDS_PER_CALL  64U
 
+/* Of these, what a call that found the pool short asks for at its end: for three requests more. */
+#define RNG_WORDS_AHEAD 24U
+
 #define RNG_TIMED_EVERY 16U
 
 /* All that a device can offer beyond VIRTIO_F_VERSION_1. */

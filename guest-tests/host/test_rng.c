@@ -57,6 +57,15 @@ static void fail_from_now(struct machine *machine, enum script_mode mode, uint64
     machine->script.tries = tries;
 }
 
+/* Of what a kick asked for ahead. */
+static void empty_pool(struct machine *machine)
+{
+    uint8_t bytes[ENTROPY_POOL_SIZE];
+
+    (void)entropy_take(&machine->core, bytes, sizeof(bytes));
+    assert_int_equal(entropy_level(&machine->core), 0);
+}
+
 static void fill_pool(struct machine *machine)
 {
     entropy_refill(&machine->core, ENTROPY_POOL_SIZE / 8);
@@ -240,6 +249,7 @@ static void test_dry_within_a_buffer(void **state)
     for (unsigned words = 1; words < 8; words++) {
         uint64_t first = machine->script.played;
 
+        empty_pool(machine);
         fail_from_now(machine, SCRIPT_DRY, ENTROPY_TRIES);
         machine->script.from += words;
         add_buffer(driver, 0, BUFFER_AREA, 64);
@@ -258,6 +268,24 @@ static void test_dry_within_a_buffer(void **state)
     assert_true(machine->rng.counters.short_fills == 0);
     assert_true(machine->rng.counters.parked == 7);
     assert_true(machine->rng.counters.bytes == 7ULL * 64);
+}
+
+/* Three requests in four find in the pool what the one before them asked for. */
+static void test_words_ahead(void **state)
+{
+    struct machine *machine = *state;
+    struct driver *driver = &machine->driver;
+
+    bring_up(driver, F_VERSION_1, 8);
+    for (unsigned i = 0; i < 8; i++) {
+        uint64_t asked = machine->script.asked;
+
+        add_buffer(driver, 0, BUFFER_AREA, 64);
+        kick(driver);
+        expect_used(driver, 0, 64);
+        assert_int_equal(machine->script.asked - asked, i % 4 == 0 ? 8 + RNG_WORDS_AHEAD : 0);
+    }
+    assert_int_equal(entropy_level(&machine->core), 0);
 }
 
 /* What a buffer got goes with it when its driver starts over: nothing is left in the next one's. */
@@ -295,6 +323,7 @@ static void test_parking(void **state)
         unsigned edges = driver->wire.edges;
 
         set_used_event(driver, used_idx(driver));
+        empty_pool(machine);
         fail_from_now(machine, modes[i], 5ULL * ENTROPY_TRIES);
         add_buffer(driver, 3, BUFFER_AREA, 64);
         add_buffer(driver, 1, BUFFER_AREA + 64, 64);
@@ -531,6 +560,7 @@ static void test_reset_with_a_parked_buffer(void **state)
 
     for (unsigned i = 0; i < 2; i++) {
         bring_up(driver, F_VERSION_1, 8);
+        empty_pool(machine);
         fail_from_now(machine, SCRIPT_DRY, ENTROPY_TRIES);
         memset(ram(driver, BUFFER_AREA), 0, 64);
         add_buffer(driver, 6, BUFFER_AREA, 64);
@@ -788,6 +818,7 @@ int main(void)
         TEST(test_lengths),
         TEST(test_short_fill),
         TEST(test_dry_within_a_buffer),
+        TEST(test_words_ahead),
         TEST(test_reset_within_a_buffer),
         TEST(test_parking),
         TEST(test_bounded_spells),
