@@ -748,9 +748,20 @@ static bool vmx_request_interrupt(struct vcpu *vcpu, int vector)
         set_tpr_threshold(vcpu, vector);
         return false;
     }
+    /*
+     * Not together with an exception: Bochs 2.7 would give the guest the interrupt at the first
+     * instruction of the exception's handler, although that begins with interrupts off. The vector
+     * waits in the IRR for the next exit, which is when the guest can take it.
+     */
+    bool later = vector >= 0 && vcpu->backend->event_queued;
+
+    set_primary(vcpu, PRIMARY_INTERRUPT_WINDOW, later);
     if (vector >= 0) {
         uint64_t status = vmcs_read(VMCS_GUEST_INTERRUPT_STATUS);
 
+        if (later) {
+            vector = 0;
+        }
         update_eoi_exits(vcpu);
         if ((status & 0xff) != (uint64_t)vector) {
             vmcs_write(VMCS_GUEST_INTERRUPT_STATUS, (status & 0xff00) | (uint64_t)vector);
