@@ -280,7 +280,7 @@ static void test_hypervisor_leaves(void **state)
     memcpy(signature + 4, &answer.ecx, 4);
     memcpy(signature + 8, &answer.edx, 4);
     assert_string_equal(signature, "KVMKVMKVM");
-    assert_leaf(0x40000001, 0, (struct cpuid_registers){0x0100000a, 0, 0, 0});
+    assert_leaf(0x40000001, 0, (struct cpuid_registers){0x0100004a, 0, 0, 0});
 }
 
 static void test_tsc_leaf(void **state)

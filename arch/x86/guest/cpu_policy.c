@@ -136,6 +136,7 @@ enum { LEAF_1, LEAF_6, LEAF_7, LEAF_D_1, LEAF_EXT_1, LEAF_EXT_7, LEAF_EXT_8 };
 #define KVM_SIGNATURE_EDX 0x0000004dU
 #define KVM_NO_IO_DELAY   (1U << 1) /* port 0x80 need not be written to wait */
 #define KVM_CLOCK         (1U << 3) /* MSRs 0x4b564d00 and 0x4b564d01 */
+#define KVM_PV_EOI        (1U << 6) /* MSR 0x4b564d04 */
 #define KVM_CLOCK_STABLE  (1U << 24)
 
 /* State components: x87, SSE, AVX (SDM Vol. 1, 13.1). Larger ones are not shown. */
@@ -303,7 +304,7 @@ static struct cpuid_registers leaf_hypervisor(uint32_t leaf)
         answer = (struct cpuid_registers){LEAF_HYPERVISOR + 1, KVM_SIGNATURE_EBX, KVM_SIGNATURE_ECX,
                                           KVM_SIGNATURE_EDX};
     } else if (leaf == LEAF_HYPERVISOR + 1) {
-        answer.eax = KVM_NO_IO_DELAY | KVM_CLOCK | KVM_CLOCK_STABLE;
+        answer.eax = KVM_NO_IO_DELAY | KVM_CLOCK | KVM_PV_EOI | KVM_CLOCK_STABLE;
     }
     return answer;
 }

@@ -133,7 +133,8 @@ static bool read_msr_value(struct vcpu *vcpu, uint32_t index, uint64_t *value)
         *value = vcpu_get(vcpu, REGISTER_EFER);
         return true;
     }
-    return pvclock_read_msr(&vcpu->arch->pvclock, index, value) ||
+    return pv_eoi_read_msr(&vcpu->arch->pv_eoi, index, value) ||
+           pvclock_read_msr(&vcpu->arch->pvclock, index, value) ||
            cpu_policy_msr_read(vcpu->vm->arch->policy, index, value);
 }
 
@@ -175,7 +176,8 @@ static bool write_msr_value(struct vcpu *vcpu, uint32_t index, uint64_t value)
     if (index == MSR_EFER) {
         return write_efer(vcpu, value);
     }
-    return pvclock_write_msr(&vcpu->arch->pvclock, &vcpu->vm->memory, arch->clock, index, value) ||
+    return pv_eoi_write_msr(&vcpu->arch->pv_eoi, &vcpu->vm->memory, index, value) ||
+           pvclock_write_msr(&vcpu->arch->pvclock, &vcpu->vm->memory, arch->clock, index, value) ||
            cpu_policy_msr_write(arch->policy, index);
 }
 
@@ -274,6 +276,7 @@ static enum exit_action handle_exception(struct vcpu *vcpu, const struct exit_ex
 
 enum exit_action arch_handle_exit(struct vcpu *vcpu, const struct vm_exit *exit)
 {
+    pv_eoi_collect(&vcpu->arch->pv_eoi, &vcpu->arch->apic);
     switch (exit->kind) {
     case EXIT_PORT:
         return handle_port(vcpu, &exit->port);
@@ -364,6 +367,7 @@ bool arch_vcpu_halt(struct vcpu *vcpu)
 {
     struct arch_vcpu *arch = vcpu->arch;
 
+    pv_eoi_collect(&arch->pv_eoi, &arch->apic);
     arch->halted = true;
     arch->takes_interrupts = (vcpu_get(vcpu, REGISTER_RFLAGS) & RFLAGS_IF) != 0;
     return arch->takes_interrupts || local_apic_nmi_pending(&arch->apic) ||
@@ -390,6 +394,7 @@ void arch_vcpu_deliver(struct vcpu *vcpu)
     const struct virtualization *virtualization = vcpu->vm->virtualization;
     struct local_apic *apic = &vcpu->arch->apic;
 
+    pv_eoi_collect(&vcpu->arch->pv_eoi, apic);
     if (local_apic_nmi_pending(apic) && virtualization->inject_nmi(vcpu)) {
         (void)local_apic_take_nmi(apic);
     }
@@ -404,5 +409,6 @@ void arch_vcpu_deliver(struct vcpu *vcpu)
         virtualization->cancel_interrupt_window(vcpu);
     } else if (virtualization->inject_interrupt(vcpu, (unsigned)vector)) {
         local_apic_accept(apic, (uint8_t)vector);
+        pv_eoi_offer(&vcpu->arch->pv_eoi, apic, (uint8_t)vector);
     }
 }

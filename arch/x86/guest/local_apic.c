@@ -670,6 +670,16 @@ void local_apic_accept(struct local_apic *apic, uint8_t vector)
     local_apic_recompute_ppr(apic);
 }
 
+bool local_apic_alone(const struct local_apic *apic, uint8_t vector)
+{
+    uint32_t others = get(apic, vector_offset(APIC_ISR, vector)) & ~vector_bit(vector);
+
+    for (unsigned i = 0; i < VECTOR_WORDS; i++) {
+        others |= i == vector / 32U ? 0 : get(apic, APIC_ISR + i * 0x10);
+    }
+    return others == 0 && local_apic_highest_irr(apic) < 0 && !has_vector(apic, APIC_TMR, vector);
+}
+
 void local_apic_report_eoi(struct local_apic *apic, uint8_t vector)
 {
     if (has_vector(apic, APIC_TMR, vector)) {

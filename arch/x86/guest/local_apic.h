@@ -142,6 +142,12 @@ int local_apic_pending_vector(const struct local_apic *apic);
 /* The processor took `vector`: it moves from the IRR to the ISR. */
 void local_apic_accept(struct local_apic *apic, uint8_t vector);
 
+/*
+ * Whether `vector`, which is in service, is the only one there, edge-triggered, and none waits in
+ * the IRR: then nobody needs to know of its EOI at once.
+ */
+bool local_apic_alone(const struct local_apic *apic, uint8_t vector);
+
 /* The guest's EOI: ends the highest vector in service, if any. */
 void local_apic_eoi(struct local_apic *apic);
 

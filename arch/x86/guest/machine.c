@@ -223,6 +223,7 @@ static void reset_vcpu(struct vcpu *vcpu)
 
     local_apic_reset(&arch->apic, vcpu->index == 0);
     arch->pvclock = (struct pvclock){0};
+    arch->pv_eoi = (struct pv_eoi){0};
     arch->waiting = vcpu->index != 0; /* all but the first (SDM Vol. 3A, 9.4.2) */
     arch->halted = false;
     arch->last_fetch = (struct guest_translation){0};

@@ -10,6 +10,7 @@
 #include "arch/x86/guest/guest_paging.h"
 #include "arch/x86/guest/io_apic.h"
 #include "arch/x86/guest/local_apic.h"
+#include "arch/x86/guest/pv_eoi.h"
 #include "arch/x86/guest/pvclock.h"
 #include "arch/x86/guest/random.h"
 #include "devices/debug_exit/debug_exit.h"
@@ -61,6 +62,7 @@ struct machine_setup {
 struct arch_vcpu {
     struct local_apic apic;
     struct pvclock pvclock;
+    struct pv_eoi pv_eoi;
     bool waiting;                        /* for a start-up interrupt */
     bool halted;                         /* by HLT, since it was last entered */
     bool takes_interrupts;               /* RFLAGS.IF when it halted */
