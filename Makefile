@@ -46,7 +46,8 @@ HV_CFLAGS := $(COMMON) -O2 -ffreestanding -fpic -fvisibility=hidden -fshort-wcha
 	-mgeneral-regs-only -fno-strict-aliasing -fno-asynchronous-unwind-tables \
 	-fstack-protector-strong -mstack-protector-guard=global -maccumulate-outgoing-args \
 	$(if $(FAULTS),-DSEEDVISOR_FAULTS) -DGNU_EFI_USE_MS_ABI -isystem /usr/include/efi -isystem /usr/include/efi/x86_64
-HV_LDFLAGS := -nostdlib -znocombreloc -shared -Bsymbolic --no-undefined --warn-common \
+HV_LDFLAGS := -nostdlib -shared \
+	-Wl,-znocombreloc,-Bsymbolic,--no-undefined,--warn-common,--build-id=none \
 	-T arch/x86/boot/seedvisor.lds
 
 # `make HV_COVERAGE=1 BUILD=...` counts what is executed; power_off() tells the counters. Not
@@ -54,7 +55,7 @@ HV_LDFLAGS := -nostdlib -znocombreloc -shared -Bsymbolic --no-undefined --warn-c
 ifdef HV_COVERAGE
 HV_CFLAGS += -O0 -DCOVERAGE -fdata-sections -fprofile-arcs -ftest-coverage -fprofile-abs-path \
 	-fprofile-update=atomic -fprofile-info-section
-HV_LDFLAGS += --defsym=__gcov_merge_add=0
+HV_LDFLAGS += -Wl,--defsym=__gcov_merge_add=0
 endif
 COVERAGE_SOURCE := arch/x86/host/coverage.c
 
@@ -84,10 +85,15 @@ $(BUILD)/generated/build_id.h: FORCE
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 FORCE:
 
+# Optimised as a whole, for an exit passes through many small functions in many files; but not those
+# that the compiler's own calls go to, which it does not see before.
+HV_LTO := $(if $(HV_COVERAGE),,-flto=auto)
+OUTSIDE_LTO := arch/x86/cpu/memory.c arch/x86/host/panic.c
+
 $(BUILD)/hv/%.c.o: %.c Makefile | $(DSDT) $(SHA256) $(BUILD)/generated/build_id.h
 	@mkdir -p $(@D)
 	@echo "CC      $<"
-	$(Q)$(CC) $(HV_CFLAGS) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(HV_CFLAGS) $(if $(filter $<,$(OUTSIDE_LTO)),,$(HV_LTO)) -MMD -MP -c $< -o $@
 
 $(BUILD)/hv/%.asm.o: %.asm Makefile
 	@mkdir -p $(@D)
@@ -116,7 +122,8 @@ $(BUILD)/host/gnulib/%.c.o: $(SHA256) Makefile
 
 $(BUILD)/seedvisor.so: $(HV_OBJECTS) arch/x86/boot/seedvisor.lds
 	@echo "LD      $@"
-	$(Q)ld $(HV_LDFLAGS) -o $@ /usr/lib/crt0-efi-x86_64.o $(HV_OBJECTS) /usr/lib/libgnuefi.a
+	$(Q)$(CC) $(filter-out -fprofile-arcs -ftest-coverage,$(HV_CFLAGS)) $(HV_LTO) $(HV_LDFLAGS) \
+		-o $@ /usr/lib/crt0-efi-x86_64.o $(HV_OBJECTS) /usr/lib/libgnuefi.a
 
 $(EFI): $(BUILD)/seedvisor.so
 	@echo "EFI     $@"
