@@ -1,7 +1,14 @@
 /* MMIO instruction decoder: prefixes, opcode table, ModRM. Sections are of the SDM, Vol. 2A. */
 #include "arch/x86/guest/decode.h"
 
+#include <string.h>
+
 #include "vmm/access_size.h"
+
+/* 2^64 over the golden ratio: its product's upper bits depend on all bits. */
+#define SCATTER 0x9e3779b97f4a7c15ULL
+
+_Static_assert(MMIO_DECODED == 4, "two of these bits number the rows");
 
 #define ARRAY_LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -293,6 +300,34 @@ bool mmio_decode(const uint8_t *bytes, size_t available, enum code_size code,
     }
     result.length = (uint8_t)cursor.position;
     *instruction = result;
+    return true;
+}
+
+bool mmio_decode_again(struct mmio_decoded *decoded, const uint8_t *bytes, size_t available,
+                       enum code_size code, struct mmio_instruction *instruction)
+{
+    uint64_t words[2];
+
+    if (available != INSTRUCTION_MAX_LENGTH) {
+        return mmio_decode(bytes, available, code, instruction);
+    }
+    memcpy(&words[0], bytes, sizeof(words[0]));
+    memcpy(&words[1], bytes + INSTRUCTION_MAX_LENGTH - sizeof(words[1]), sizeof(words[1]));
+
+    unsigned row = (unsigned)((words[0] ^ words[1]) * SCATTER >> 62);
+
+    if (decoded->rows[row].instruction.length == 0 || decoded->rows[row].code != code ||
+        decoded->rows[row].bytes[0] != words[0] || decoded->rows[row].bytes[1] != words[1]) {
+        decoded->rows[row].instruction.length = 0;
+        if (!mmio_decode(bytes, available, code, instruction)) {
+            return false;
+        }
+        decoded->rows[row].code = code;
+        decoded->rows[row].bytes[0] = words[0];
+        decoded->rows[row].bytes[1] = words[1];
+        decoded->rows[row].instruction = *instruction;
+    }
+    *instruction = decoded->rows[row].instruction;
     return true;
 }
 

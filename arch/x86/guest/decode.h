@@ -46,6 +46,21 @@ struct mmio_instruction {
 bool mmio_decode(const uint8_t *bytes, size_t available, enum code_size code,
                  struct mmio_instruction *instruction);
 
+/* What bytes were decoded to lately, so that drivers' few instructions are decoded once. */
+#define MMIO_DECODED 4
+
+struct mmio_decoded {
+    struct {
+        uint64_t bytes[2]; /* the first eight, and the last eight */
+        enum code_size code;
+        struct mmio_instruction instruction; /* length 0: none */
+    } rows[MMIO_DECODED];
+};
+
+/* The same by way of `decoded`, all zero to begin with. It depends on the bytes alone, always. */
+bool mmio_decode_again(struct mmio_decoded *decoded, const uint8_t *bytes, size_t available,
+                       enum code_size code, struct mmio_instruction *instruction);
+
 /*
  * What a write puts into memory, zero above instruction->size, if instruction->reg holds
  * `register_value` (which an immediate does not need).

@@ -79,7 +79,8 @@ static enum exit_action handle_memory(struct vcpu *vcpu, const struct exit_memor
 
     fetch_instruction(vcpu, &fetched);
     if (memory->walk || memory->delivering || memory->fetch ||
-        !mmio_decode(fetched.bytes, fetched.available, fetched.code, &instruction) ||
+        !mmio_decode_again(&vcpu->arch->decoded, fetched.bytes, fetched.available, fetched.code,
+                           &instruction) ||
         instruction.is_write != memory->write) {
         vm_end(vcpu->vm, VM_CRASHED, "%s GPA 0x%lx, which is no memory, at RIP 0x%lx",
                memory->fetch  ? "executes at"

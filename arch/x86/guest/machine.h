@@ -7,6 +7,7 @@
 
 #include "arch/x86/guest/boot_image.h"
 #include "arch/x86/guest/cpu_policy.h"
+#include "arch/x86/guest/decode.h"
 #include "arch/x86/guest/guest_paging.h"
 #include "arch/x86/guest/io_apic.h"
 #include "arch/x86/guest/local_apic.h"
@@ -67,6 +68,7 @@ struct arch_vcpu {
     bool halted;                         /* by HLT, since it was last entered */
     bool takes_interrupts;               /* RFLAGS.IF when it halted */
     struct guest_translation last_fetch; /* of an instruction that was to be decoded */
+    struct mmio_decoded decoded;         /* instructions that accessed devices */
     uint16_t address_space;              /* VPID or ASID: unique on the machine, not 0 */
     struct random_counters random;
 };
