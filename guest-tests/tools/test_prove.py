@@ -27,13 +27,14 @@ int wrong(const int *table, int index)
 pytestmark = pytest.mark.skipif(shutil.which("frama-c") is None, reason="Frama-C is not installed")
 
 
-def prove(directory, source, unproved=""):
+def prove(directory, source, unproved="", options=()):
     """Exit status and lines of the proofs of `source`, with that list of known unproved ones."""
     path = directory / "sample.c"
     known = directory / "unproved"
     path.write_text(source, encoding="utf-8")
     known.write_text(unproved.format(path=path), encoding="utf-8")
-    run = subprocess.run([ROOT / "tools/prove", "--timeout", "20", "--unproved", known, path],
+    run = subprocess.run([ROOT / "tools/prove", "--timeout", "20", "--unproved", known,
+                          *options, path],
                          capture_output=True, text=True, check=False)
     print(run.stdout, run.stderr)
     return run.returncode, [line.strip() for line in run.stdout.splitlines()] + [run.stderr.strip()]
@@ -81,3 +82,12 @@ def test_source_that_does_not_parse(tmp_path):
     status, lines = prove(tmp_path, "int broken(void) { return; }}\n")
     assert status == 1
     assert "frama-c failed" in lines[-1]
+
+
+def test_contradiction_is_named(tmp_path):
+    vain = SOURCE.replace("0 <= index <= 4 &&", "index < 0 && 3 < index &&")
+    assert prove(tmp_path, vain)[0] == 0
+    status, lines = prove(tmp_path, vain, options=["--contradictions"])
+    assert status == 1
+    assert {line for line in lines if line.startswith("contradiction")} == {
+        "contradiction: wrong_wp_smoke_default_requires"}
