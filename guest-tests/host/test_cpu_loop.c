@@ -321,7 +321,7 @@ static void test_restarts_are_charged(void **state)
 {
     (void)state;
     vms[0].lifecycle.policy.follow_up[VM_ENDING_RESET] = VM_FOLLOW_RESTART;
-    load_ticks = 10 * TURN_TICKS;
+    load_ticks = 10ULL * TURN_TICKS;
     plans[0] = "rr";
     plans[1] = ".............................";
     go();
