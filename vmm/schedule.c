@@ -4,9 +4,10 @@
 #include "vmm/arch.h"
 
 /*
- * Slices after which a CPU with several vCPUs looks at all of them, although only one can run and
- * a kick would end its turn. Bochs 2.7 holds a kick back from a guest that was entered with
- * interrupts off, and that guest may be waiting for the very vCPU that the kick is to wake.
+ * Slices after which a CPU looks around although only one vCPU can run here, and a kick would end
+ * its turn: where there are several, and where other CPUs may kick. Bochs 2.7 holds a kick back
+ * from a guest that was entered with interrupts off, and that guest may be waiting for the very
+ * vCPU that the kick is to wake, or its VM may have ended.
  */
 #define LOOK_AROUND 10U
 
@@ -81,9 +82,10 @@ struct vcpu *schedule_pick(struct schedule *schedule, uint64_t now)
                 deadline < schedule->others_deadline ? deadline : schedule->others_deadline;
         }
     }
-    schedule->turn_end = runnable > 1          ? now + schedule->slice
-                         : schedule->count > 1 ? now + LOOK_AROUND * schedule->slice
-                                               : UINT64_MAX;
+    schedule->turn_end = runnable > 1 ? now + schedule->slice
+                         : schedule->count > 1 || schedule->company
+                             ? now + LOOK_AROUND * schedule->slice
+                             : UINT64_MAX;
     if (next != NULL && is_behind(schedule->floor, next->virtual_runtime)) {
         schedule->floor = next->virtual_runtime;
     }

@@ -21,6 +21,7 @@ struct schedule {
     unsigned runnable;        /* of them, when one was picked last */
     struct vcpu *current;     /* whose state is in the CPU; NULL: nobody's */
     uint64_t slice;           /* ticks of a turn when others wait */
+    bool company;             /* the machine has other CPUs, which may kick this one */
     uint64_t turn_end;        /* TSC; UINT64_MAX if nobody else is at home here */
     uint64_t others_deadline; /* TSC when one that does not run has a timer due */
     uint64_t floor;           /* the virtual runtime of the last one chosen */

@@ -89,6 +89,10 @@ static void test_alone(void **state)
     assert_int_equal(schedule.turn_end, UINT64_MAX);
     assert_int_equal(schedule.others_deadline, UINT64_MAX);
     assert_int_equal(schedule_deadline(&schedule, 50), 50);
+    /* With other CPUs there are kicks, which may come late: a turn ends all the same. */
+    schedule.company = true;
+    assert_ptr_equal(schedule_pick(&schedule, 20), &vcpus[0]);
+    assert_int_equal(schedule.turn_end, 20 + 10 * SLICE);
 }
 
 static void test_nobody(void **state)

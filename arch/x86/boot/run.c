@@ -220,6 +220,7 @@ static bool create_guests(struct seedvisor *seedvisor)
 
     for (unsigned i = 0; i < seedvisor->host.cpu_count; i++) {
         schedule_init(&seedvisor->schedules[i], seedvisor->host.tsc_frequency / SLICES_PER_SECOND);
+        seedvisor->schedules[i].company = seedvisor->host.cpu_count > 1;
     }
     for (unsigned i = 0; i < seedvisor->config.guest_count; i++) {
         seedvisor->vms[i] = &seedvisor->guests[i].vm;
