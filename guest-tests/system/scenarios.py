@@ -187,8 +187,9 @@ SCENARIOS = {
     "console": Scenario(two_guests("talk", "talk", ""), memory=768, cpus=2, replies=CONSOLE_TALK),
     "switched": Scenario("[host]\nconsole = switched\n\n" + two_guests("talk", "talk", ""),
                          memory=768, cpus=2, replies=(
-        ("seedvisor-guest: talk to me", "\x01n"),
-        ('console of guest 1, "b"', "seedvisor-guest: talk to me", "to the second\r"),
+        # With the line's end: the echo of what is typed must not come before it.
+        ("seedvisor-guest: talk to me\r\n", "\x01n"),
+        ('console of guest 1, "b"', "seedvisor-guest: talk to me\r\n", "to the second\r"),
         ("seedvisor-guest: heard: to the second", "\x01xy"))),
     "lives": Scenario(two_guests("talk", "talk", ""), memory=768, cpus=2, replies=LIVES),
     "flood": Scenario(two_guests("pace", "talk", ""), memory=768, cpus=2, replies=(
