@@ -241,7 +241,7 @@ SCENARIOS = {
 
 # Too long for Bochs, or for a machine that Bochs has not: these run in TCG only.
 NOT_IN_BOCHS = {
-    "stress", "switched", "flood", "fault-recover", "fault-permanent", "sha256", "tap",
+    "stress", "switched", "flood", "fault-recover", "fault-permanent", "sha256", "rate", "tap",
     "firmware-rng", "bare-mapped", "bare-legacy", "pvh", "big", "beside-flood", "beside-reset",
     "apart-kick", "old-microcode", "bad-rdseed", "empty-configuration", "folder", "no-free-piece",
 }
