@@ -76,7 +76,7 @@ fuzz-corpus: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/fuzz_%)
 
 ## The configuration's parser: text from the developer, so less hostile; the search is short.
 FUZZ_CONFIG_CORPUS := guest-tests/fuzz/corpus-config
-$(BUILD)/fuzz/fuzz_config: guest-tests/fuzz/fuzz_config.c $(CONFIG_SOURCES) $(wildcard vmm/*.h)
+$(BUILD)/fuzz/fuzz_config: guest-tests/fuzz/fuzz_config.c $(CONFIG_SOURCES) $(wildcard vmm/*.h) guest-tests/fuzz/input.h
 	@mkdir -p $(@D)
 	@echo "FUZZ    $@"
 	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) $(FUZZ_LDFLAGS) -o $@ $(filter %.c,$^)

@@ -6,20 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guest-tests/fuzz/input.h"
 #include "vmm/config.h"
 #include "vmm/config_keys.h"
 
 #define MESSAGE_LIMIT 480 /* what the log shows of a line */
-
-#define REQUIRE(condition)                                                                         \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            (void)fprintf(stderr, "broken: %s\n", #condition);                                     \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void judge_message(void *context, const char *message)
 {

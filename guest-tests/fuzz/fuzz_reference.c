@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guest-tests/fuzz/input.h"
 #include "guest-tests/fuzz/model.h"
 #include "virtio/mmio.h"
 #include "virtio/virtio.h"
@@ -24,11 +25,6 @@ static const uint64_t optional[] = {
     VIRTIO_FEATURE_NOTIFICATION_DATA,
 };
 #define OPTIONAL (sizeof(optional) / sizeof(optional[0]))
-
-struct input {
-    const uint8_t *data;
-    size_t left;
-};
 
 struct machine {
     struct model *model;
@@ -48,32 +44,10 @@ struct machine {
     struct virtqueue_chain held[MODEL_HELD_MAX]; /* last: the only part not cleared at a start */
 };
 
-#define REQUIRE(condition)                                                                         \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 /* Only traces ask, and none is kept here. */
 uint64_t host_ticks(void)
 {
     return 0;
-}
-
-static uint64_t next(struct input *input, unsigned bytes)
-{
-    uint64_t value = 0;
-
-    for (unsigned i = 0; i < bytes && input->left > 0; i++) {
-        value |= (uint64_t)*input->data << (8 * i);
-        input->data++;
-        input->left--;
-    }
-    return value;
 }
 
 /* The device type under test's own side. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "devices/rng/rng.h"
+#include "guest-tests/fuzz/input.h"
 #include "vmm/host.h"
 
 #define RAM_BASE   0x1000ULL
@@ -20,11 +21,6 @@
 #define RESET_BIT  64U
 
 enum source_mode { GOOD, DRY, STUCK, ZERO, MODES };
-
-struct input {
-    const uint8_t *data;
-    size_t left;
-};
 
 /*
  * The reference: an honest driver's own books of one queue, one descriptor a buffer. It holds from
@@ -54,33 +50,10 @@ struct machine {
     uint32_t page[VIRTIO_MMIO_PAGE_SIZE / 4];
 };
 
-/* All that must hold after any operation; a violation is a crash for the fuzzer. */
-#define REQUIRE(condition)                                                                         \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 /* Only traces ask, and none is kept here. */
 uint64_t host_ticks(void)
 {
     return 0;
-}
-
-static uint64_t next(struct input *input, unsigned bytes)
-{
-    uint64_t value = 0;
-
-    for (unsigned i = 0; i < bytes && input->left > 0; i++) {
-        value |= (uint64_t)*input->data << (8 * i);
-        input->data++;
-        input->left--;
-    }
-    return value;
 }
 
 static bool source_read(void *context, uint64_t *word)
