@@ -40,6 +40,7 @@ static void start(struct vm *vm, uint64_t now)
     __atomic_store_n(&vm->live, vm->vcpu_count, __ATOMIC_RELAXED);
     __atomic_store_n(&vm->paused, false, __ATOMIC_RELAXED);
     vm->end_reason[0] = '\0';
+    vm->lifecycle.stopped = false;
     __atomic_store_n(&vm->ending, false, __ATOMIC_RELAXED);
     set_phase(vm, LIFECYCLE_RUNNING);
     __atomic_add_fetch(&vm->life, 1, __ATOMIC_RELAXED);
@@ -71,6 +72,7 @@ static void carry_out(struct vm *vm, enum vm_request request, uint64_t now)
         return;
     case VM_REQUEST_STOP:
         life->starts_again = false;
+        life->stopped = true;
         set_start_time(life, UINT64_MAX);
         if (runs) {
             vm_end(vm, VM_STOPPED, "stopped by request");
@@ -128,6 +130,8 @@ static void follow_up(struct vm *vm)
 
     if (wanted == VM_FOLLOW_FAIL) {
         life->failed = true;
+    } else if (wanted == VM_FOLLOW_RESTART && life->stopped) {
+        log_line("guest \"%s\": stays down by request", vm->name);
     } else if (wanted == VM_FOLLOW_RESTART && life->restarts < life->policy.restart_limit) {
         life->restarts++;
         life->starts_again = true;

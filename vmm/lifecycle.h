@@ -49,6 +49,7 @@ struct lifecycle {
     uint64_t wiped;             /* bytes of memory zeroed so far */
     unsigned restarts;          /* by follow-up */
     bool starts_again;          /* once its memory is zeroed */
+    bool stopped;               /* by request in this life, or after it and before its follow-up */
     bool failed;                /* an end that counts as a failure; stays */
 };
 

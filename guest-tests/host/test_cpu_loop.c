@@ -142,6 +142,9 @@ static void run_guest(struct vcpu *vcpu, struct vm_exit *exit)
     case 's':
         vm_request(vcpu->vm, VM_REQUEST_STOP);
         break;
+    case 't': /* somebody stops the first guest */
+        vm_request(&vms[0], VM_REQUEST_STOP);
+        break;
     case 'q':
         run_end(&run);
         break;
@@ -336,6 +339,16 @@ static void test_restarts_are_charged(void **state)
     assert_in_range(turns, 10, 13);
 }
 
+static void start_the_first_again(void)
+{
+    scripted_host.ticks += 1000;
+    if (scripted_host.idled == 2) {
+        vm_request(&vms[0], VM_REQUEST_START);
+    } else if (scripted_host.idled == 4) {
+        run_end(&run);
+    }
+}
+
 /* While the log is behind, a guest that ended is not told of, and others go on, a slice at a time.
  */
 static void test_end_waits_for_the_log(void **state)
@@ -354,6 +367,35 @@ static void test_end_waits_for_the_log(void **state)
     }
     assert_in_range(turns, 4, 6);
     assert_int_equal(times("Rb"), 8);
+}
+
+/* A stop that comes when the guest has ended and nothing followed yet is not lost. */
+static void test_stop_before_the_restart(void **state)
+{
+    (void)state;
+    vms[0].lifecycle.policy.follow_up[VM_ENDING_RESET] = VM_FOLLOW_RESTART;
+    scripted_host.log_behind = 4;
+    plans[0] = "r";
+    plans[1] = ".t.....";
+    go();
+    assert_int_equal(times("La"), 0);
+    assert_int_equal(vms[0].state, VM_RESET);
+    assert_true(log_has("guest \"a\": stays down by request"));
+    assert_false(run_failed(&run));
+}
+
+/* One that was stopped and started again by request restarts as its configuration says. */
+static void test_restart_after_a_stop(void **state)
+{
+    (void)state;
+    vms[0].lifecycle.policy.follow_up[VM_ENDING_RESET] = VM_FOLLOW_RESTART;
+    plans[0] = "skr";
+    plans[1] = ".........o";
+    run.waits_when_idle = true;
+    scripted_host.idle = start_the_first_again;
+    cpu_loop(&schedule, &run, 0);
+    assert_int_equal(times("La"), 3);
+    assert_int_equal(vms[0].lifecycle.restarts, 1);
 }
 
 /* With nobody else to run the CPU moves the log itself, without sleep. */
@@ -520,6 +562,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_restarts_are_charged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_end_waits_for_the_log, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_end_waits_for_the_log_alone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_stop_before_the_restart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_restart_after_a_stop, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_restarts_of_a_crasher_fail, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_image_that_does_not_load_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_requests, set_up, tear_down),
