@@ -3,6 +3,8 @@
 COVERAGE := $(BUILD)/coverage
 COVERAGE_TESTS = $(patsubst $(BUILD)/%,$(COVERAGE)/%,$(HOST_TESTS))
 COVERAGE_ACCELS ?= bochs,tcg
+# Emulators at a time.
+COVERAGE_JOBS ?= $(shell nproc)
 # geninfo's own source makes Perl talk of what is redefined.
 LCOV := lcov --quiet --rc lcov_branch_coverage=1 2> >(grep -v ' redefined at /usr/bin' >&2)
 
@@ -32,7 +34,8 @@ coverage-system:
 	+$(Q)$(MAKE) --no-print-directory guest
 	+$(Q)$(MAKE) --no-print-directory BUILD=$(COVERAGE) HV_COVERAGE=1 $(COVERAGE)/seedvisor.efi
 	$(Q)rm -f $(COVERAGE)/system/*.debug
-	$(Q)$(PYTHON) -m pytest -q guest-tests/system --coverage --accel $(COVERAGE_ACCELS)
+	$(Q)$(PYTHON) -m pytest -q guest-tests/system --coverage --accel $(COVERAGE_ACCELS) \
+		--jobs $(COVERAGE_JOBS)
 	$(Q)tools/coverage-import $(COVERAGE)/seedvisor.so $(COVERAGE)/system/*.debug
 	$(Q)$(LCOV) --capture --directory $(COVERAGE)/hv --output-file $(COVERAGE)/hv-all.info
 	$(Q)$(LCOV) --remove $(COVERAGE)/hv-all.info '/usr/*' '*/$(COVERAGE_SOURCE)' \

@@ -156,6 +156,13 @@ class Farm:
             self.futures[key] = self.pool.submit(run_scenario, name, accel, self.build)
         return self.futures[key]
 
+    def longest(self, count):
+        """(seconds, emulator, scenario) of the runs that took longest, the longest first."""
+        ended = [(future.result().seconds, accel, name)
+                 for (name, accel), future in self.futures.items()
+                 if future.done() and not future.cancelled() and future.exception() is None]
+        return sorted(ended, reverse=True)[:count]
+
     def close(self):
         self.pool.shutdown(wait=True, cancel_futures=True)
 
@@ -174,6 +181,14 @@ def pytest_configure(config):
 
 def pytest_unconfigure(config):
     config.farm.close()
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    longest = config.farm.longest(10)
+    if longest:
+        terminalreporter.section("longest runs")
+    for seconds, accel, name in longest:
+        terminalreporter.write_line(f"{seconds:5.0f} s {accel} {name}")
 
 
 def accels_of(config, names):
