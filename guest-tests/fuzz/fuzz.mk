@@ -9,9 +9,8 @@ FUZZ_LDFLAGS := -fsanitize=fuzzer,address,undefined
 FUZZ_COVERAGE := -fprofile-instr-generate -fcoverage-mapping
 FUZZ_LIBRARY := $(sort $(wildcard virtio/*.c devices/rng/*.c)) vmm/bus.c vmm/device_trace.c \
 	vmm/guest_memory.c
-FUZZ_virtio := guest-tests/fuzz/fuzz_virtio.c
-FUZZ_reference := guest-tests/fuzz/fuzz_reference.c guest-tests/fuzz/model.c \
-	guest-tests/fuzz/model_ring.c
+# The reference model, and the machine that holds the device against it.
+FUZZ_LIBRARY += $(wildcard guest-tests/fuzz/model*.c guest-tests/fuzz/reference_*.c)
 FUZZ_HEADERS := $(wildcard virtio/*.h devices/rng/*.h vmm/*.h guest-tests/fuzz/*.h)
 # The corpora in the source tree are only read; what is found goes to build/fuzz/found/TARGET.
 FUZZ_CORPUS := guest-tests/fuzz/corpus
@@ -32,11 +31,11 @@ $(BUILD)/fuzz/libcounted.a: $(FUZZ_LIBRARY:%=$(BUILD)/fuzz/%.counted.o)
 
 # A program of each target, and one that counts what is reached, without the sanitizers.
 define FUZZ_PROGRAM
-$(BUILD)/fuzz/fuzz_$(1): $(FUZZ_$(1):%=$(BUILD)/fuzz/%.o) $(BUILD)/fuzz/libfuzz.a
+$(BUILD)/fuzz/fuzz_$(1): $(BUILD)/fuzz/guest-tests/fuzz/fuzz_$(1).c.o $(BUILD)/fuzz/libfuzz.a
 	@echo "FUZZ    $$@"
 	$(Q)$(FUZZ_CC) $(FUZZ_LDFLAGS) -o $$@ $$^
 
-$(BUILD)/fuzz/coverage_$(1): $(FUZZ_$(1):%=$(BUILD)/fuzz/%.counted.o) $(BUILD)/fuzz/libcounted.a
+$(BUILD)/fuzz/coverage_$(1): $(BUILD)/fuzz/guest-tests/fuzz/fuzz_$(1).c.counted.o $(BUILD)/fuzz/libcounted.a
 	$(Q)$(FUZZ_CC) -fsanitize=fuzzer $(FUZZ_COVERAGE) -o $$@ $$^
 endef
 $(foreach target,$(FUZZ_TARGETS),$(eval $(call FUZZ_PROGRAM,$(target))))
