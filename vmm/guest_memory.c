@@ -78,6 +78,8 @@ bool guest_memory_read(const struct guest_memory *memory, uint64_t gpa, uint8_t 
         return false;
     }
     memcpy(buffer, source, length);
+    /* The copy is what is looked at from here on; the compiler must not look at the source again. */
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     return true;
 }
 

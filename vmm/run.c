@@ -41,21 +41,24 @@ static enum exit_action handle(struct vcpu *vcpu, const struct vm_exit *exit)
     }
 }
 
-/* One entry and exit; keeps the counters. */
-static void enter(struct vcpu *vcpu, struct vm_exit *exit)
+/* One entry and exit; keeps the counters. What is returned stays until the trace comes round. */
+static const struct vm_exit *enter(struct vcpu *vcpu)
 {
-    uint64_t entered = host_ticks();
+    struct trace_entry *entry = trace_next(&vcpu->trace);
+    struct vm_exit *exit = &entry->exit;
 
-    vcpu->statistics.ticks[vcpu->last_exit] += entered - vcpu->last_exit_ticks;
+    *exit = (struct vm_exit){.kind = EXIT_UNEXPECTED};
+    entry->entered = host_ticks();
+    vcpu->statistics.ticks[vcpu->last_exit] += entry->entered - vcpu->last_exit_ticks;
     vcpu->vm->virtualization->run(vcpu, exit);
-    vcpu->last_exit_ticks = host_ticks();
-    vcpu->statistics.ticks_guest += vcpu->last_exit_ticks - entered;
+    entry->ticks = host_ticks();
+    entry->rip = vcpu_get(vcpu, REGISTER_RIP);
+    vcpu->last_exit_ticks = entry->ticks;
+    vcpu->statistics.ticks_guest += entry->ticks - entry->entered;
     vcpu->last_exit = exit->kind;
     vcpu->statistics.exits[exit->kind]++;
-    trace_record(&vcpu->trace, &(struct trace_entry){.entered = entered,
-                                                     .ticks = vcpu->last_exit_ticks,
-                                                     .rip = vcpu_get(vcpu, REGISTER_RIP),
-                                                     .exit = *exit});
+    trace_record(&vcpu->trace);
+    return exit;
 }
 
 /* What an exit's handling asks for. False if the vCPU cannot go on now. */
@@ -99,7 +102,6 @@ void vcpu_run(struct vcpu *vcpu, const struct schedule *schedule, uint64_t panic
     vcpu->turn_end = schedule->turn_end;
     begin(vcpu, host_ticks());
     while (goes_on && vm_runnable(vm) && arch_vcpu_ready(vcpu)) {
-        struct vm_exit exit = {.kind = EXIT_UNEXPECTED};
         uint64_t now = host_ticks();
 
         if (now >= schedule->turn_end) {
@@ -108,12 +110,13 @@ void vcpu_run(struct vcpu *vcpu, const struct schedule *schedule, uint64_t panic
         arch_vcpu_advance(vcpu, now);
         arch_vcpu_deliver(vcpu);
         host_timer_arm(schedule_deadline(schedule, arch_vcpu_deadline(vcpu)));
-        enter(vcpu, &exit);
+        const struct vm_exit *exit = enter(vcpu);
+
         if (panic_after_exits != 0 && vcpu->trace.count >= panic_after_exits) {
             panic("provoked by the configuration: debug.panic_after_exits = %lu",
                   panic_after_exits);
         }
-        goes_on = finish(vcpu, handle(vcpu, &exit), &exit) && exit.kind != EXIT_HOST_INTERRUPT &&
+        goes_on = finish(vcpu, handle(vcpu, exit), exit) && exit->kind != EXIT_HOST_INTERRUPT &&
                   !host_kicked();
         host_work();
     }

@@ -3,13 +3,17 @@
 
 #include "vmm/log.h"
 
-void trace_record(struct trace *trace, const struct trace_entry *entry)
+struct trace_entry *trace_next(struct trace *trace)
+{
+    return &trace->entries[trace->count % TRACE_LENGTH];
+}
+
+void trace_record(struct trace *trace)
 {
     uint64_t number = trace->count;
 
-    trace->entries[number % TRACE_LENGTH] = *entry;
     if (trace->history != NULL) {
-        trace->history[number % TRACE_HISTORY] = *entry;
+        trace->history[number % TRACE_HISTORY] = trace->entries[number % TRACE_LENGTH];
     }
     /* Another CPU that reads the history must find the entry there once it is counted. */
     __atomic_store_n(&trace->count, number + 1, __ATOMIC_RELEASE);

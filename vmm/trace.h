@@ -24,7 +24,12 @@ struct trace {
     uint64_t count;              /* exits ever recorded; atomic */
 };
 
-void trace_record(struct trace *trace, const struct trace_entry *entry);
+/* The place of the next exit, to be filled and then recorded; it stays so until as many more are.
+ */
+struct trace_entry *trace_next(struct trace *trace);
+
+/* Counts the exit in the next place. */
+void trace_record(struct trace *trace);
 
 /*
  * Logs the last recorded exits, oldest first. On another CPU than the one that runs the vCPU, later

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "vmm/trace.h"
+
 struct scripted_host {
     uint64_t ticks;             /* what host_ticks() returns next */
     uint64_t step;              /* how much later the call after it finds the clock */
@@ -34,5 +36,8 @@ extern struct scripted_host scripted_host;
 
 /* Forgets everything: for a test's set-up. */
 void scripted_host_reset(void);
+
+/* Records an exit that never was. */
+void record_exit(struct trace *trace, const struct trace_entry *entry);
 
 #endif

@@ -128,3 +128,9 @@ void host_work(void)
 {
     scripted_host.worked++;
 }
+
+void record_exit(struct trace *trace, const struct trace_entry *entry)
+{
+    *trace_next(trace) = *entry;
+    trace_record(trace);
+}

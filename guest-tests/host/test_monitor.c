@@ -221,7 +221,7 @@ static void test_last_exits(void **state)
     const struct trace_entry entry = {.ticks = 100, .rip = 0x1000, .exit = {.kind = EXIT_HALT}};
 
     vms[0].vcpu_count = 2;
-    trace_record(&vcpus[0][1].trace, &entry);
+    record_exit(&vcpus[0][1].trace, &entry);
     type(ESCAPE "t");
     assert_string_equal(said(), "guest \"alpha\", vCPU 0:\nlast exits (0 in all):\n"
                                 "guest \"alpha\", vCPU 1:\nlast exits (1 in all):\n"
@@ -257,7 +257,7 @@ static void test_trace(void **state)
     vms[0].vcpu_count = 1;
     vcpus[0][0].trace.history = history;
     for (unsigned i = 0; i < 3 * VM_TRACE_STEP; i++) {
-        trace_record(&vcpus[0][0].trace, &entry);
+        record_exit(&vcpus[0][0].trace, &entry);
     }
     type(ESCAPE "w");
     assert_string_equal(said(), "guest \"alpha\": 96 lines of trace on port 0xe9\n");

@@ -28,7 +28,7 @@ static void record(uint64_t ticks, uint64_t rip, const struct vm_exit *exit)
     const struct trace_entry entry = {
         .entered = ticks - 5, .ticks = ticks, .rip = rip, .exit = *exit};
 
-    trace_record(&trace, &entry);
+    record_exit(&trace, &entry);
 }
 
 static void test_empty(void **state)
@@ -220,9 +220,9 @@ static void test_dump(void **state)
     const struct trace_entry halt = {
         .entered = 170, .ticks = 180, .rip = 0x1000, .exit = {.kind = EXIT_HALT}};
 
-    trace_record(&vcpus[0].trace, &port);
-    trace_record(&vcpus[1].trace, &port);
-    trace_record(&vcpus[1].trace, &halt);
+    record_exit(&vcpus[0].trace, &port);
+    record_exit(&vcpus[1].trace, &port);
+    record_exit(&vcpus[1].trace, &halt);
     scripted_host.ticks = 155;
     device_trace_record(vm.device_trace, DEVICE_COMPLETION, 64);
     vm_trace_dump(&vm);
@@ -250,7 +250,7 @@ static void test_dump_of_full_rings(void **state)
     arena_init(&arena, memory, sizeof(memory));
     assert_true(vm_trace_enable(&vm, 1, &arena));
     for (unsigned i = 0; i < 5000; i++) {
-        trace_record(&vcpu.trace, &entry);
+        record_exit(&vcpu.trace, &entry);
         device_trace_record(vm.device_trace, DEVICE_KICK, 0);
     }
     vm_trace_dump(&vm);

@@ -303,32 +303,30 @@ bool mmio_decode(const uint8_t *bytes, size_t available, enum code_size code,
     return true;
 }
 
-bool mmio_decode_again(struct mmio_decoded *decoded, const uint8_t *bytes, size_t available,
-                       enum code_size code, struct mmio_instruction *instruction)
+const struct mmio_instruction *mmio_decode_again(struct mmio_decoded *decoded, const uint8_t *bytes,
+                                                 size_t available, enum code_size code)
 {
     uint64_t words[2];
 
     if (available != INSTRUCTION_MAX_LENGTH) {
-        return mmio_decode(bytes, available, code, instruction);
+        return mmio_decode(bytes, available, code, &decoded->other) ? &decoded->other : NULL;
     }
     memcpy(&words[0], bytes, sizeof(words[0]));
     memcpy(&words[1], bytes + INSTRUCTION_MAX_LENGTH - sizeof(words[1]), sizeof(words[1]));
 
-    unsigned row = (unsigned)((words[0] ^ words[1]) * SCATTER >> 62);
+    struct mmio_decoded_row *row = &decoded->rows[(words[0] ^ words[1]) * SCATTER >> 62];
 
-    if (decoded->rows[row].instruction.length == 0 || decoded->rows[row].code != code ||
-        decoded->rows[row].bytes[0] != words[0] || decoded->rows[row].bytes[1] != words[1]) {
-        decoded->rows[row].instruction.length = 0;
-        if (!mmio_decode(bytes, available, code, instruction)) {
-            return false;
+    if (row->instruction.length == 0 || row->code != code || row->bytes[0] != words[0] ||
+        row->bytes[1] != words[1]) {
+        row->code = code;
+        row->bytes[0] = words[0];
+        row->bytes[1] = words[1];
+        if (!mmio_decode(bytes, available, code, &row->instruction)) {
+            row->instruction.length = 0;
+            return NULL;
         }
-        decoded->rows[row].code = code;
-        decoded->rows[row].bytes[0] = words[0];
-        decoded->rows[row].bytes[1] = words[1];
-        decoded->rows[row].instruction = *instruction;
     }
-    *instruction = decoded->rows[row].instruction;
-    return true;
+    return &row->instruction;
 }
 
 uint64_t mmio_write_value(const struct mmio_instruction *instruction, uint64_t register_value)

@@ -74,14 +74,15 @@ static uint64_t access_memory(struct vcpu *vcpu, uint64_t gpa,
 
 static enum exit_action handle_memory(struct vcpu *vcpu, const struct exit_memory *memory)
 {
-    struct mmio_instruction instruction;
+    const struct mmio_instruction *instruction = NULL;
     struct fetched_instruction fetched;
 
-    fetch_instruction(vcpu, &fetched);
-    if (memory->walk || memory->delivering || memory->fetch ||
-        !mmio_decode_again(&vcpu->arch->decoded, fetched.bytes, fetched.available, fetched.code,
-                           &instruction) ||
-        instruction.is_write != memory->write) {
+    if (!memory->walk && !memory->delivering && !memory->fetch) {
+        fetch_instruction(vcpu, &fetched);
+        instruction =
+            mmio_decode_again(&vcpu->arch->decoded, fetched.bytes, fetched.available, fetched.code);
+    }
+    if (instruction == NULL || instruction->is_write != memory->write) {
         vm_end(vcpu->vm, VM_CRASHED, "%s GPA 0x%lx, which is no memory, at RIP 0x%lx",
                memory->fetch  ? "executes at"
                : memory->walk ? "has a page table at"
@@ -89,15 +90,15 @@ static enum exit_action handle_memory(struct vcpu *vcpu, const struct exit_memor
                memory->gpa, vcpu_get(vcpu, REGISTER_RIP));
         return ACTION_STOP;
     }
-    enum general_register number = (enum general_register)instruction.reg;
-    uint64_t old = instruction.is_immediate ? 0 : vcpu_general_register(vcpu, number);
-    uint64_t value = access_memory(vcpu, memory->gpa, &instruction,
-                                   instruction.is_write ? mmio_write_value(&instruction, old) : 0);
+    enum general_register number = (enum general_register)instruction->reg;
+    uint64_t old = instruction->is_immediate ? 0 : vcpu_general_register(vcpu, number);
+    uint64_t value = access_memory(vcpu, memory->gpa, instruction,
+                                   instruction->is_write ? mmio_write_value(instruction, old) : 0);
 
-    if (!instruction.is_write) {
-        vcpu_set_general_register(vcpu, number, mmio_read_result(&instruction, old, value));
+    if (!instruction->is_write) {
+        vcpu_set_general_register(vcpu, number, mmio_read_result(instruction, old, value));
     }
-    vcpu->vm->virtualization->skip(vcpu, instruction.length);
+    vcpu->vm->virtualization->skip(vcpu, instruction->length);
     return vm_running(vcpu->vm) ? ACTION_RESUME : ACTION_STOP;
 }
 
@@ -404,12 +405,10 @@ void arch_vcpu_deliver(struct vcpu *vcpu)
     if (virtualization->request_interrupt(vcpu, requested)) {
         return;
     }
-    int vector = requested < 0 ? -1 : local_apic_pending_vector(apic);
-
-    if (vector < 0) {
+    if (!local_apic_may_deliver(apic, requested)) {
         virtualization->cancel_interrupt_window(vcpu);
-    } else if (virtualization->inject_interrupt(vcpu, (unsigned)vector)) {
-        local_apic_accept(apic, (uint8_t)vector);
-        pv_eoi_offer(&vcpu->arch->pv_eoi, apic, (uint8_t)vector);
+    } else if (virtualization->inject_interrupt(vcpu, (unsigned)requested)) {
+        local_apic_accept(apic, (uint8_t)requested);
+        pv_eoi_offer(&vcpu->arch->pv_eoi, apic, (uint8_t)requested);
     }
 }

@@ -29,7 +29,8 @@ void fetch_instruction(struct vcpu *vcpu, struct fetched_instruction *instructio
     uint64_t linear =
         instruction->code == CODE_64_BIT ? code.rip : (uint32_t)(code.rip + code.cs_base);
 
-    instruction->available =
-        guest_fetch_again(&vcpu->vm->memory, &instruction->paging, &vcpu->arch->last_fetch, linear,
-                          instruction->bytes, sizeof(instruction->bytes));
+    size_t fetched = guest_fetch_again(&vcpu->vm->memory, &instruction->paging, &vcpu->arch->code,
+                                       linear, instruction->bytes);
+
+    instruction->available = fetched < INSTRUCTION_MAX_LENGTH ? fetched : INSTRUCTION_MAX_LENGTH;
 }

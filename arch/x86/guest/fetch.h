@@ -12,8 +12,8 @@
 struct fetched_instruction {
     struct guest_paging paging;
     enum code_size code;
-    uint8_t bytes[INSTRUCTION_MAX_LENGTH];
-    size_t available; /* how many of them could be read */
+    uint8_t bytes[GUEST_FETCH_SIZE];
+    size_t available; /* how many of them could be read, up to INSTRUCTION_MAX_LENGTH */
 };
 
 /* Reads the bytes at RIP as the processor would have, up to the first that is not mapped. */

@@ -178,20 +178,24 @@ static void remember(const struct guest_memory *memory, const struct guest_pagin
 }
 
 size_t guest_fetch_again(const struct guest_memory *memory, const struct guest_paging *paging,
-                         struct guest_translation *last, uint64_t linear, uint8_t *bytes,
-                         size_t size)
+                         struct guest_translations *last, uint64_t linear,
+                         uint8_t bytes[GUEST_FETCH_SIZE])
 {
     uint64_t offset = linear % SMALL_PAGE_SIZE;
+    struct guest_translation *row = &last->rows[linear / SMALL_PAGE_SIZE % GUEST_TRANSLATIONS];
 
-    if (offset + size > SMALL_PAGE_SIZE) {
-        return guest_fetch(memory, paging, linear, bytes, size);
+    if (offset > SMALL_PAGE_SIZE - GUEST_FETCH_SIZE) {
+        return guest_fetch(memory, paging, linear, bytes, GUEST_FETCH_SIZE);
     }
-    if (!is_same(last, paging, linear)) {
-        remember(memory, paging, linear, last);
+    if (!is_same(row, paging, linear)) {
+        remember(memory, paging, linear, row);
     }
-    if (last->levels == 0) {
-        return guest_fetch(memory, paging, linear, bytes, size);
+    if (row->levels == 0) {
+        return guest_fetch(memory, paging, linear, bytes, GUEST_FETCH_SIZE);
     }
-    memcpy(bytes, last->memory + offset, size);
-    return size;
+    uint64_t pair[2];
+
+    guest_load_pair(row->memory + offset, pair);
+    memcpy(bytes, pair, sizeof(pair));
+    return sizeof(pair);
 }

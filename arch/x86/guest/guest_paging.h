@@ -50,9 +50,19 @@ struct guest_translation {
 size_t guest_fetch(const struct guest_memory *memory, const struct guest_paging *paging,
                    uint64_t linear, uint8_t *bytes, size_t size);
 
-/* The same by way of `last`, which must be of the same memory and vCPU each time. */
+/* What a vCPU remembers: the code of a few pages, such as those of a driver, has a place each. */
+#define GUEST_TRANSLATIONS 4
+
+struct guest_translations {
+    struct guest_translation rows[GUEST_TRANSLATIONS]; /* by the page's lowest bits */
+};
+
+/* What guest_fetch_again() copies: as two words, and a byte more than an instruction may have. */
+#define GUEST_FETCH_SIZE 16
+
+/* The same, for GUEST_FETCH_SIZE bytes, by way of `last`, of the same memory and vCPU each time. */
 size_t guest_fetch_again(const struct guest_memory *memory, const struct guest_paging *paging,
-                         struct guest_translation *last, uint64_t linear, uint8_t *bytes,
-                         size_t size);
+                         struct guest_translations *last, uint64_t linear,
+                         uint8_t bytes[GUEST_FETCH_SIZE]);
 
 #endif

@@ -111,21 +111,20 @@ static uint32_t load(const uint32_t *bits)
     return __atomic_load_n(bits, __ATOMIC_RELAXED);
 }
 
-/* Whether a half of a bank, which begins at `bits`, has any vector. */
-static bool has_any(const uint32_t *bits)
+/* What any word of a half of a bank has, which begins at `bits`. */
+static inline uint32_t any_of(const uint32_t *bits)
 {
-    return (load(bits) | load(bits + 4) | load(bits + 8) | load(bits + 12)) != 0;
+    return load(bits) | load(bits + 4) | load(bits + 8) | load(bits + 12);
 }
 
 /* Asked several times an exit, and most banks are empty. */
 static int highest_vector(const struct local_apic *apic, uint32_t bank)
 {
     const uint32_t *bits = word(apic, bank);
-    int i = VECTOR_WORDS / 2 - 1;
+    uint32_t upper = any_of(bits + 4 * VECTOR_WORDS / 2);
+    int i = upper != 0 ? VECTOR_WORDS - 1 : VECTOR_WORDS / 2 - 1;
 
-    if (has_any(bits + 4 * VECTOR_WORDS / 2)) {
-        i = VECTOR_WORDS - 1;
-    } else if (!has_any(bits)) {
+    if ((upper | any_of(bits)) == 0) {
         return -1;
     }
     for (; i >= 0; i--) {
@@ -653,31 +652,34 @@ uint64_t local_apic_dispatch(struct local_apic *const *apics, unsigned count,
 
 /* The processor's side. */
 
+bool local_apic_may_deliver(const struct local_apic *apic, int vector)
+{
+    return vector >= 0 && mode(apic) != 0 && vector >> 4 > (int)(processor_priority(apic) >> 4);
+}
+
 int local_apic_pending_vector(const struct local_apic *apic)
 {
     int vector = local_apic_highest_irr(apic);
 
-    if (vector < 0 || mode(apic) == 0 || vector >> 4 <= (int)(processor_priority(apic) >> 4)) {
-        return -1;
-    }
-    return vector;
+    return local_apic_may_deliver(apic, vector) ? vector : -1;
 }
 
 void local_apic_accept(struct local_apic *apic, uint8_t vector)
 {
     clear_vector(apic, APIC_IRR, vector);
     set_vector(apic, APIC_ISR, vector);
-    local_apic_recompute_ppr(apic);
+    set(apic, APIC_PPR, vector & 0xf0); /* it was above all there was */
 }
 
 bool local_apic_alone(const struct local_apic *apic, uint8_t vector)
 {
-    uint32_t others = get(apic, vector_offset(APIC_ISR, vector)) & ~vector_bit(vector);
+    uint64_t in_service = 0; /* the sum of the words: no two of them make up for each other */
 
-    for (unsigned i = 0; i < VECTOR_WORDS; i++) {
-        others |= i == vector / 32U ? 0 : get(apic, APIC_ISR + i * 0x10);
+    for (uint32_t i = 0; i < VECTOR_WORDS; i++) {
+        in_service += get(apic, APIC_ISR + i * 0x10);
     }
-    return others == 0 && local_apic_highest_irr(apic) < 0 && !has_vector(apic, APIC_TMR, vector);
+    return in_service == vector_bit(vector) && local_apic_highest_irr(apic) < 0 &&
+           !has_vector(apic, APIC_TMR, vector);
 }
 
 void local_apic_report_eoi(struct local_apic *apic, uint8_t vector)

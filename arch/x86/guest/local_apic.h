@@ -136,10 +136,14 @@ bool local_apic_matches(const struct local_apic *apic, uint32_t destination, boo
 uint64_t local_apic_dispatch(struct local_apic *const *apics, unsigned count,
                              const struct local_apic *sender, const struct apic_message *message);
 
-/* The vector to inject now: the highest in the IRR if its class is above the PPR's; -1: none. */
+/* Whether the highest vector in the IRR, -1 for none, may be injected: its class is above the
+ * PPR's. */
+bool local_apic_may_deliver(const struct local_apic *apic, int vector);
+
+/* The vector to inject now; -1: none. */
 int local_apic_pending_vector(const struct local_apic *apic);
 
-/* The processor took `vector`: it moves from the IRR to the ISR. */
+/* The processor took the vector that was to be injected: it moves from the IRR to the ISR. */
 void local_apic_accept(struct local_apic *apic, uint8_t vector);
 
 /*

@@ -226,7 +226,7 @@ static void reset_vcpu(struct vcpu *vcpu)
     arch->pv_eoi = (struct pv_eoi){0};
     arch->waiting = vcpu->index != 0; /* all but the first (SDM Vol. 3A, 9.4.2) */
     arch->halted = false;
-    arch->last_fetch = (struct guest_translation){0};
+    arch->code = (struct guest_translations){0};
 }
 
 static bool add_vcpus(struct vm *vm, struct arena *arena)

@@ -64,12 +64,12 @@ struct arch_vcpu {
     struct local_apic apic;
     struct pvclock pvclock;
     struct pv_eoi pv_eoi;
-    bool waiting;                        /* for a start-up interrupt */
-    bool halted;                         /* by HLT, since it was last entered */
-    bool takes_interrupts;               /* RFLAGS.IF when it halted */
-    struct guest_translation last_fetch; /* of an instruction that was to be decoded */
-    struct mmio_decoded decoded;         /* instructions that accessed devices */
-    uint16_t address_space;              /* VPID or ASID: unique on the machine, not 0 */
+    bool waiting;                   /* for a start-up interrupt */
+    bool halted;                    /* by HLT, since it was last entered */
+    bool takes_interrupts;          /* RFLAGS.IF when it halted */
+    struct guest_translations code; /* where instructions were that were to be decoded */
+    struct mmio_decoded decoded;    /* instructions that accessed devices */
+    uint16_t address_space;         /* VPID or ASID: unique on the machine, not 0 */
     struct random_counters random;
 };
 

@@ -210,14 +210,9 @@ bool host_log_behind(void)
     return console_switch_room(console_consoles()) < CONSOLE_OWN / 2;
 }
 
-void host_work(void)
+/* Apart, for the most frequent question is only whether it is time. */
+__attribute__((noinline)) static void work(struct cpu *cpu, uint64_t now)
 {
-    struct cpu *cpu = current_cpu();
-    uint64_t now = read_tsc();
-
-    if (now < cpu->next_work) {
-        return;
-    }
     cpu->next_work = now + host->tsc_frequency / WORK_PER_SECOND;
     if (cpu->index == 0) { /* one CPU is enough to serve the serial port */
         serve_console(now);
@@ -226,4 +221,14 @@ void host_work(void)
         tap_step(host->tap);
     }
     (void)refill(REFILL_WORDS);
+}
+
+void host_work(void)
+{
+    struct cpu *cpu = current_cpu();
+    uint64_t now = read_tsc();
+
+    if (now >= cpu->next_work) {
+        work(cpu, now);
+    }
 }
