@@ -78,7 +78,7 @@ bool guest_memory_read(const struct guest_memory *memory, uint64_t gpa, uint8_t 
         return false;
     }
     memcpy(buffer, source, length);
-    /* The copy is what is looked at from here on; the compiler must not look at the source again. */
+    /* The copy is what is looked at from here on: the compiler must not go back to the source. */
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     return true;
 }
@@ -143,6 +143,7 @@ uint64_t guest_memory_wipe(const struct guest_memory *memory, uint64_t from, uin
             uint64_t piece = left < length - wiped ? left : length - wiped;
 
             memset(region->hva + from, 0, piece);
+            __atomic_signal_fence(__ATOMIC_SEQ_CST); /* whether or not anybody reads it again */
             wiped += piece;
             from = 0;
         } else {

@@ -10,6 +10,9 @@ struct vcpu;
 /* The time stamp counter. */
 uint64_t host_ticks(void);
 
+/* In a loop that waits for another CPU: lets it, and whatever is below, go on. */
+void host_pause(void);
+
 /* Asks for an interrupt on this CPU at TSC `deadline` (UINT64_MAX: none). It may come earlier. */
 void host_timer_arm(uint64_t deadline);
 

@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+#include "vmm/host.h"
+
 struct spin_lock {
     bool held;
 };
@@ -13,6 +15,7 @@ static inline void spin_lock_acquire(struct spin_lock *lock)
     while (__atomic_test_and_set(&lock->held, __ATOMIC_ACQUIRE)) {
         /* Wait on a plain load, so that the owner keeps its cache line until it lets go. */
         while (__atomic_load_n(&lock->held, __ATOMIC_RELAXED)) {
+            host_pause();
         }
     }
 }

@@ -20,19 +20,6 @@ struct sample {
     bool good;         /* false: all tries failed */
 };
 
-static void lock(struct entropy_core *core)
-{
-    while (__atomic_exchange_n(&core->lock, 1, __ATOMIC_ACQUIRE) != 0) {
-        while (__atomic_load_n(&core->lock, __ATOMIC_RELAXED) != 0) {
-        }
-    }
-}
-
-static void unlock(struct entropy_core *core)
-{
-    __atomic_store_n(&core->lock, 0, __ATOMIC_RELEASE);
-}
-
 void entropy_init(struct entropy_core *core, const struct entropy_source *source)
 {
     memset(core, 0, sizeof(*core));
@@ -45,7 +32,7 @@ void entropy_stir(struct entropy_core *core, const void *bytes, size_t length)
     const uint8_t *from = bytes;
     uint32_t words = (uint32_t)(length < ENTROPY_STIR_SIZE ? length : ENTROPY_STIR_SIZE) / 8;
 
-    lock(core);
+    spin_lock_acquire(&core->lock);
     for (uint32_t i = 0; i < words; i++) {
         uint64_t word;
 
@@ -54,7 +41,7 @@ void entropy_stir(struct entropy_core *core, const void *bytes, size_t length)
         wipe(&word, sizeof(word));
     }
     core->stir_words = words > core->stir_words ? words : core->stir_words;
-    unlock(core);
+    spin_lock_release(&core->lock);
 }
 
 /* No byte that was in the pool when the source failed is delivered: it may be bad already. */
@@ -223,7 +210,7 @@ static unsigned wanted(struct entropy_core *core)
 {
     unsigned words = BATCH_WORDS;
 
-    lock(core);
+    spin_lock_acquire(&core->lock);
     if (core->backoff > 0) {
         core->backoff--;
         words = 0;
@@ -232,7 +219,7 @@ static unsigned wanted(struct entropy_core *core)
 
         words = room < BATCH_WORDS ? room : BATCH_WORDS;
     }
-    unlock(core);
+    spin_lock_release(&core->lock);
     return words;
 }
 
@@ -276,7 +263,7 @@ static unsigned refill_batch(struct entropy_core *core, unsigned count)
     }
     uint64_t end = ticks(core);
 
-    lock(core);
+    spin_lock_acquire(&core->lock);
     core->counters.ticks += end - begin;
     for (unsigned i = 0; i < read && absorb(core, &samples[i], &notice); i++) {
         good += samples[i].good ? 1 : 0;
@@ -285,7 +272,7 @@ static unsigned refill_batch(struct entropy_core *core, unsigned count)
     notice.faults = core->faults;
     bool told = worth_telling(core, &notice);
 
-    unlock(core);
+    spin_lock_release(&core->lock);
     wipe(samples, read * sizeof(samples[0]));
     if (told) { /* not under the lock: who is told may be slow */
         core->notify(core, &notice);
@@ -332,7 +319,7 @@ static uint32_t free_for(const struct entropy_core *core, struct entropy_share *
 size_t entropy_take_share(struct entropy_core *core, struct entropy_share *share, void *buffer,
                           size_t length)
 {
-    lock(core);
+    spin_lock_acquire(&core->lock);
     uint32_t free = free_for(core, share);
     size_t count = length < free ? length : free;
     uint8_t *bytes = core->pool + core->level - count;
@@ -350,7 +337,7 @@ size_t entropy_take_share(struct entropy_core *core, struct entropy_share *share
     if (count > 0 && core->level < core->counters.pool_low_water) {
         core->counters.pool_low_water = core->level;
     }
-    unlock(core);
+    spin_lock_release(&core->lock);
     return count;
 }
 
@@ -361,28 +348,28 @@ size_t entropy_take(struct entropy_core *core, void *buffer, size_t length)
 
 uint32_t entropy_level(struct entropy_core *core)
 {
-    lock(core);
+    spin_lock_acquire(&core->lock);
     uint32_t level = core->level;
 
-    unlock(core);
+    spin_lock_release(&core->lock);
     return level;
 }
 
 enum entropy_state entropy_state(struct entropy_core *core)
 {
-    lock(core);
+    spin_lock_acquire(&core->lock);
     enum entropy_state state = core->state;
 
-    unlock(core);
+    spin_lock_release(&core->lock);
     return state;
 }
 
 bool entropy_testing(struct entropy_core *core)
 {
-    lock(core);
+    spin_lock_acquire(&core->lock);
     bool testing = core->state != ENTROPY_READY || core->self_testing;
 
-    unlock(core);
+    spin_lock_release(&core->lock);
     return testing;
 }
 
@@ -398,27 +385,27 @@ static void retry(struct entropy_core *core)
 
 void entropy_self_test(struct entropy_core *core)
 {
-    lock(core);
+    spin_lock_acquire(&core->lock);
     if (core->state == ENTROPY_READY && !core->self_testing) {
         core->self_testing = true;
         core->startup_words = 0;
     }
     retry(core);
-    unlock(core);
+    spin_lock_release(&core->lock);
 }
 
 void entropy_retry(struct entropy_core *core)
 {
-    lock(core);
+    spin_lock_acquire(&core->lock);
     retry(core);
-    unlock(core);
+    spin_lock_release(&core->lock);
 }
 
 struct entropy_counters entropy_counters(struct entropy_core *core)
 {
-    lock(core);
+    spin_lock_acquire(&core->lock);
     struct entropy_counters counters = core->counters;
 
-    unlock(core);
+    spin_lock_release(&core->lock);
     return counters;
 }

@@ -9,6 +9,7 @@
 
 #include "devices/rng/health.h"
 #include "devices/rng/source.h"
+#include "vmm/spin_lock.h"
 
 #define ENTROPY_POOL_SIZE 4096U /* bytes; 64 requests of a Linux guest */
 
@@ -99,7 +100,7 @@ struct entropy_core {
     uint64_t (*ticks)(void); /* the clock of the counter of that name */
     void (*notify)(const struct entropy_core *core, const struct entropy_notice *notice);
 
-    uint32_t lock;
+    struct spin_lock lock;
     enum entropy_state state;
     bool self_testing;      /* ready, and a test on demand goes on */
     uint32_t startup_words; /* passed so far by the start-up test, or the one on demand */

@@ -1,4 +1,5 @@
 /* What the machine supplies to the pure sources, played for tests on the host. */
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,6 +114,11 @@ void host_debug_write(const char *text)
     if (scripted_host.debug_write != NULL) {
         scripted_host.debug_write(text);
     }
+}
+
+void host_pause(void)
+{
+    sched_yield(); /* there are tests with threads */
 }
 
 bool host_log_behind(void)

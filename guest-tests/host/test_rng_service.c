@@ -23,7 +23,7 @@ static unsigned notice_count;
 static void record(const struct entropy_core *from, const struct entropy_notice *notice)
 {
     assert_ptr_equal(from, &core);
-    assert_int_equal(core.lock, 0);
+    assert_false(core.lock.held);
     notices[notice_count++] = *notice;
 }
 

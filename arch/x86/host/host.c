@@ -33,6 +33,11 @@ void host_init(struct host *the_host)
     host = the_host;
 }
 
+void host_pause(void)
+{
+    pause();
+}
+
 uint64_t host_ticks(void)
 {
     return read_tsc();
