@@ -31,9 +31,9 @@ struct bare_case {
         .name = NULL                                                                               \
     }
 
-extern const struct bare_case boot_cases[], cpu_cases[], register_cases[], feature_cases[],
-    interrupt_cases[], split_cases[], packed_cases[], hostile_cases[], hostile_packed_cases[],
-    smp_cases[], legacy_cases[];
+extern const struct bare_case boot_cases[], cpu_cases[], event_cases[], register_cases[],
+    feature_cases[], interrupt_cases[], split_cases[], packed_cases[], hostile_cases[],
+    hostile_packed_cases[], smp_cases[], legacy_cases[];
 
 /* How the guest was booted, and what with: start.asm's values. */
 #define BOOT_FLAT      0x74616c66U

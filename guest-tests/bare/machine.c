@@ -21,7 +21,7 @@
 
 struct frame {
     uint64_t registers[15];
-    uint64_t vector, error, rip, cs, rflags, rsp, ss;
+    struct exception exception;
 };
 
 struct gate {
@@ -45,6 +45,7 @@ static const char *case_name = "before the first case";
 /* Where to go on after a fault that is expected, and which it was. */
 static volatile uint64_t resume_at;
 static volatile unsigned fault;
+static bool (*volatile exception_handler)(struct exception *exception);
 
 static void (*volatile second_cpu_work)(void);
 static volatile bool second_cpu_alive, second_cpu_stopping;
@@ -249,6 +250,11 @@ unsigned try_vmrun(void)
     return fault;
 }
 
+void on_exception(bool (*handler)(struct exception *exception))
+{
+    exception_handler = handler;
+}
+
 static void end_of_interrupt(void)
 {
     mmio_write(LOCAL_APIC + APIC_EOI, 4, 0);
@@ -256,23 +262,28 @@ static void end_of_interrupt(void)
 
 void machine_interrupt(struct frame *frame)
 {
-    if (frame->vector >= EXCEPTIONS) {
-        __atomic_fetch_add(&counts[frame->vector], 1, __ATOMIC_RELEASE);
+    struct exception *exception = &frame->exception;
+
+    if (exception->vector >= EXCEPTIONS) {
+        __atomic_fetch_add(&counts[exception->vector], 1, __ATOMIC_RELEASE);
         end_of_interrupt();
         return;
     }
+    if (exception_handler != NULL && exception_handler(exception)) {
+        return;
+    }
     if (resume_at != 0) {
-        fault = (unsigned)frame->vector;
-        frame->rip = resume_at;
+        fault = (unsigned)exception->vector;
+        exception->rip = resume_at;
         resume_at = 0;
         return;
     }
     print("not ok ");
     print(case_name);
     print(": exception ");
-    print_number(frame->vector);
+    print_number(exception->vector);
     print(" at ");
-    print_hex(frame->rip);
+    print_hex(exception->rip);
     print("\n");
     debug_exit(0xff);
 }

@@ -103,6 +103,17 @@ unsigned try_undefined(void);
 unsigned try_vmxon(void);
 unsigned try_vmrun(void);
 
+/* What a processor pushes for an exception, behind the vector. */
+struct exception {
+    uint64_t vector, error, rip, cs, rflags, rsp, ss;
+};
+
+/*
+ * Has exceptions, NMIs too, told to a case that expects them more than once, or NULL for none; it
+ * says whether it knew what to do: then the guest goes on where the exception says.
+ */
+void on_exception(bool (*handler)(struct exception *exception));
+
 /* How often a vector's interrupt came, on any CPU. */
 unsigned interrupts(unsigned vector);
 

@@ -96,6 +96,7 @@ void bare_main(uint32_t magic, uint64_t information)
     print("bare: started\n");
     run_cases(boot_cases);
     run_cases(cpu_cases);
+    run_cases(event_cases);
     run_cases(register_cases);
     run_cases(feature_cases);
     run_cases(interrupt_cases);
