@@ -131,6 +131,8 @@ def run_scenario(name, accel, build):
                    str(scenario.memory), "--cpus", str(scenario.cpus)]
         if accel in scenario.cpu:
             options += ["--cpu", scenario.cpu[accel]]
+        if scenario.one_thread and accel == "tcg":
+            options.append("--one-thread")
         options += [option.format(record=record) for option in scenario.launch]
         if scenario.egd is None:
             return run_launch(image, *options, record=record, replies=scenario.replies)
@@ -219,13 +221,13 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_collection_finish(session):
+    """Asks for all runs, Bochs's first: they take longest, and the last ones should be short."""
     if session.config.getoption("collectonly"):
         return
-    for item in session.items:
-        marker = item.get_closest_marker("scenario")
-        if marker:
-            for name in marker.args:
-                session.config.farm.submit(name, item.callspec.params["accel"])
+    keys = [(name, item.callspec.params["accel"]) for item in session.items
+            for marker in item.iter_markers("scenario") for name in marker.args]
+    for name, accel in sorted(keys, key=lambda key: key[1] != "bochs"):
+        session.config.farm.submit(name, accel)
 
 
 @pytest.fixture

@@ -148,6 +148,7 @@ def test_bochs_without_result(tmp_path):
     (("--accel", "tcg", "nowhere.img"), "nowhere.img: no such file"),
     (("--accel", "bochs", "README.md"), "not whole cylinders"),
     (("--accel", "bochs", "--icount", "README.md"), "--icount"),
+    (("--accel", "bochs", "--one-thread", "README.md"), "--one-thread"),
     (("--input", "--no-input", "disk.img"), "exclude each other"),
 ))
 def test_usage(tmp_path, arguments, text):
