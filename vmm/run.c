@@ -101,15 +101,17 @@ void vcpu_run(struct vcpu *vcpu, const struct schedule *schedule, uint64_t panic
 
     vcpu->turn_end = schedule->turn_end;
     begin(vcpu, host_ticks());
-    while (goes_on && vm_runnable(vm) && arch_vcpu_ready(vcpu)) {
-        uint64_t now = host_ticks();
+    /* What became due while an exit was handled ends the next entry at once: the timer is late. */
+    while (goes_on && vm_runnable(vm) && arch_vcpu_ready(vcpu) &&
+           vcpu->last_exit_ticks < schedule->turn_end) {
+        uint64_t deadline = arch_vcpu_deadline(vcpu);
 
-        if (now >= schedule->turn_end) {
-            break;
+        if (vcpu->last_exit_ticks >= deadline) {
+            arch_vcpu_advance(vcpu, vcpu->last_exit_ticks);
+            deadline = arch_vcpu_deadline(vcpu);
         }
-        arch_vcpu_advance(vcpu, now);
         arch_vcpu_deliver(vcpu);
-        host_timer_arm(schedule_deadline(schedule, arch_vcpu_deadline(vcpu)));
+        host_timer_arm(schedule_deadline(schedule, deadline));
         const struct vm_exit *exit = enter(vcpu);
 
         if (panic_after_exits != 0 && vcpu->trace.count >= panic_after_exits) {

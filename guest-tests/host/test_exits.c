@@ -767,10 +767,28 @@ static void test_deliver_nothing(void **state)
     (void)state;
     hardware->takes_interrupts = true;
     hardware->takes_nmis = true;
+    hardware->requested = 0x7777;
     arch_vcpu_deliver(vcpu);
     assert_int_equal(hardware->interrupts + hardware->nmis, 0);
-    assert_int_equal(hardware->cancelled_windows, 1);
-    assert_int_equal(hardware->requested, -1);
+    assert_int_equal(hardware->cancelled_windows, 0); /* nobody has asked for one */
+    assert_int_equal(hardware->requested, 0x7777);
+}
+
+/* A request that is gone, as its APIC was reset, is taken back once. */
+static void test_deliver_what_is_gone(void **state)
+{
+    (void)state;
+    struct local_apic *apic = enabled_apic(vcpu);
+
+    (void)local_apic_post(apic, 0x31, false);
+    arch_vcpu_deliver(vcpu);
+    assert_int_equal(hardware->requested, 0x31);
+    local_apic_reset_by_init(apic);
+    for (unsigned i = 0; i < 3; i++) {
+        arch_vcpu_deliver(vcpu);
+        assert_int_equal(hardware->requested, -1);
+        assert_int_equal(hardware->cancelled_windows, 1);
+    }
 }
 
 static void test_deliver_interrupt(void **state)
@@ -1042,6 +1060,7 @@ int main(void)
         TEST(test_instructions_that_are_not_there),
         TEST(test_eoi_reaches_the_io_apic),
         TEST(test_deliver_nothing),
+        TEST(test_deliver_what_is_gone),
         TEST(test_deliver_interrupt),
         TEST(test_deliver_by_hardware),
         TEST(test_deliver_nmi),

@@ -34,7 +34,8 @@ static char calls[256]; /* a letter for each call, in order */
 static bool ready;
 static struct schedule schedule;
 static bool can_wake;
-static uint64_t deadline; /* what the timer must be set to; 0: the vCPU's own */
+static uint64_t deadline;     /* what the timer must be set to; 0: the vCPU's own */
+static uint64_t own_deadline; /* at which something is due for the vCPU */
 static unsigned skips;
 static unsigned skipped;
 static struct vm_exit handled[SCRIPT];
@@ -58,7 +59,9 @@ bool arch_vcpu_ready(struct vcpu *vcpu)
 void arch_vcpu_advance(struct vcpu *vcpu, uint64_t now)
 {
     assert_ptr_equal(vcpu, &tested);
-    assert_int_equal(now, scripted_host.ticks);
+    assert_int_equal(now, tested.last_exit_ticks);
+    assert_true(now >= own_deadline);
+    own_deadline = now + 777;
     note('a');
 }
 
@@ -66,7 +69,7 @@ uint64_t arch_vcpu_deadline(struct vcpu *vcpu)
 {
     assert_ptr_equal(vcpu, &tested);
     note('t');
-    return scripted_host.ticks + 777;
+    return own_deadline;
 }
 
 bool arch_vcpu_halt(struct vcpu *vcpu)
@@ -108,7 +111,7 @@ static void run_guest(struct vcpu *vcpu, struct vm_exit *exit)
     assert_ptr_equal(vcpu, &tested);
     assert_int_equal(exit->kind, EXIT_UNEXPECTED); /* unless the hardware says something */
     assert_in_range(script.played, 0, script.count - 1);
-    assert_int_equal(scripted_host.deadline, deadline != 0 ? deadline : scripted_host.ticks + 777);
+    assert_int_equal(scripted_host.deadline, deadline != 0 ? deadline : own_deadline);
     note('G');
     scripted_host.ticks += GUEST_TICKS;
     rip += 0x10;
@@ -157,6 +160,7 @@ static int set_up(void **state)
     schedule.others_deadline = UINT64_MAX;
     can_wake = true;
     deadline = 0;
+    own_deadline = 2000000;
     skips = 0;
     skipped = 0;
     return 0;
@@ -186,10 +190,24 @@ static void test_order(void **state)
     guest_does((struct vm_exit){.kind = EXIT_CPUID}, ACTION_SKIP);
     guest_ends();
     run();
-    assert_string_equal(calls, "radtGhsradtGh");
+    assert_string_equal(calls, "rtdGhsrtdGh");
     assert_int_equal(scripted_host.worked, 2);
     assert_int_equal(vm.state, VM_POWERED_OFF);
     assert_string_equal(vm.end_reason, "powered off");
+}
+
+/* What is due for the vCPU itself is done before it is entered, and the timer set for what follows.
+ */
+static void test_due(void **state)
+{
+    (void)state;
+    own_deadline = 1000000 + GUEST_TICKS + WORK_TICKS;
+    guest_does((struct vm_exit){.kind = EXIT_CPUID}, ACTION_SKIP);
+    guest_does((struct vm_exit){.kind = EXIT_CPUID}, ACTION_SKIP);
+    guest_ends();
+    run();
+    assert_string_equal(calls, "rtdGhsrtatdGhsrtdGh");
+    assert_int_equal(own_deadline, 1000000 + GUEST_TICKS + WORK_TICKS + 777);
 }
 
 /* A VM that has ended before, or is paused, runs nothing. */
@@ -244,7 +262,7 @@ static void test_neutral_exits(void **state)
     guest_does((struct vm_exit){.kind = EXIT_FLUSH}, ACTION_STOP);
     guest_ends();
     run();
-    assert_string_equal(calls, "radtGradtGsradtGh");
+    assert_string_equal(calls, "rtdGrtdGsrtdGh");
     assert_int_equal(script.handled, 1);
 }
 
@@ -254,7 +272,7 @@ static void test_host_interrupt_ends_the_turn(void **state)
     (void)state;
     guest_does((struct vm_exit){.kind = EXIT_HOST_INTERRUPT}, ACTION_STOP);
     run();
-    assert_string_equal(calls, "radtG");
+    assert_string_equal(calls, "rtdG");
     assert_int_equal(scripted_host.taken, 1);
     assert_int_equal(scripted_host.worked, 1);
     assert_int_equal(vm.state, VM_RUNNING);
@@ -266,7 +284,7 @@ static void test_own_kick_ends_the_turn(void **state)
     scripted_host.kicked = true;
     guest_does((struct vm_exit){.kind = EXIT_CPUID}, ACTION_SKIP);
     run();
-    assert_string_equal(calls, "radtGhs");
+    assert_string_equal(calls, "rtdGhs");
     assert_false(scripted_host.kicked);
 }
 
@@ -274,11 +292,11 @@ static void test_own_kick_ends_the_turn(void **state)
 static void test_slice_ends_the_turn(void **state)
 {
     (void)state;
-    schedule.turn_end = 1000000 + GUEST_TICKS + ARCH_TICKS + WORK_TICKS;
+    schedule.turn_end = 1000000 + GUEST_TICKS + WORK_TICKS; /* what comes after an exit is late */
     deadline = schedule.turn_end;
     guest_does((struct vm_exit){.kind = EXIT_CPUID}, ACTION_SKIP);
     run();
-    assert_string_equal(calls, "radtGhsr");
+    assert_string_equal(calls, "rtdGhsr");
     assert_int_equal(tested.virtual_runtime, GUEST_TICKS + ARCH_TICKS + WORK_TICKS);
     assert_int_equal(tested.statistics.ticks_waiting, 50);
 
@@ -343,7 +361,7 @@ static void test_halt_ends_the_turn(void **state)
     (void)state;
     guest_does((struct vm_exit){.kind = EXIT_HALT}, ACTION_STOP);
     run();
-    assert_string_equal(calls, "radtGsw"); /* it has halted behind the HLT */
+    assert_string_equal(calls, "rtdGsw"); /* it has halted behind the HLT */
     assert_int_equal(skipped, LENGTH);
     assert_int_equal(scripted_host.worked, 1);
     assert_int_equal(vm.state, VM_RUNNING);
@@ -436,6 +454,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_order, set_up),
+        cmocka_unit_test_setup(test_due, set_up),
         cmocka_unit_test_setup(test_ended_before, set_up),
         cmocka_unit_test_setup(test_actions, set_up),
         cmocka_unit_test_setup(test_neutral_exits, set_up),

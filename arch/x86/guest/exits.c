@@ -402,6 +402,11 @@ void arch_vcpu_deliver(struct vcpu *vcpu)
     }
     int requested = local_apic_highest_irr(apic);
 
+    /* Almost always there is nothing to offer, and there was nothing that is to be taken back. */
+    if (requested < 0 && !vcpu->arch->offered) {
+        return;
+    }
+    vcpu->arch->offered = requested >= 0;
     if (virtualization->request_interrupt(vcpu, requested)) {
         return;
     }

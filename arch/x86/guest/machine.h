@@ -67,6 +67,7 @@ struct arch_vcpu {
     bool waiting;                   /* for a start-up interrupt */
     bool halted;                    /* by HLT, since it was last entered */
     bool takes_interrupts;          /* RFLAGS.IF when it halted */
+    bool offered;                   /* an interrupt was requested when it was last entered */
     struct guest_translations code; /* where instructions were that were to be decoded */
     struct mmio_decoded decoded;    /* instructions that accessed devices */
     uint16_t address_space;         /* VPID or ASID: unique on the machine, not 0 */
