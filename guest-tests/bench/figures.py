@@ -71,8 +71,14 @@ def boot_figures(record):
     }
 
 
-def window_figures(records):
-    """How the rate goes with the number of guests that read at the same time."""
+def by_count(records, kind):
+    """The records of the runs whose names are the kind and a number of guests, by that number."""
+    return {int(name.removeprefix(kind)): record for name, record in sorted(records.items())
+            if name.startswith(kind)}
+
+
+def window_figures(records, word):
+    """How rate and boot go with the number of guests; word: how these have their CPUs."""
     figures = {}
     for count, record in records.items():
         windows = [guest.window for guest in record.guests.values()]
@@ -81,18 +87,21 @@ def window_figures(records):
         if len({window["begin"] for window in windows}) != 1:
             raise Incomplete("the guests did not read at the same time: raise runs.ALIGN")
         rate = sum(window["reads"] * window["bytes"] / window["ticks"] for window in windows)
-        figures[f"rate.guests-{count}"] = round(rate * 1e6)
-        figures[f"boot.to-pid1.guests-{count}"] = max(
+        figures[f"rate.{word}-{count}"] = round(rate * 1e6)
+        figures[f"boot.to-pid1.{word}-{count}"] = max(
             guest.pid1 for guest in record.guests.values()) - record.entering
     return figures
 
 
-def size_figures(record, windows, efi_bytes):
-    figures = {"size.efi": efi_bytes, "size.image": record.image << 10,
-               "size.memory": record.memory << 10}
-    if 1 in windows and 2 in windows:
-        figures["size.guest"] = (windows[2].memory - windows[1].memory) << 10
-    return figures
+def growth_figures(one, records, word):
+    """The memory for each guest after the first; one: the run of the first alone."""
+    return {f"size.{word}-{count}": ((record.memory - one.memory) << 10) // (count - 1)
+            for count, record in records.items() if count > 1}
+
+
+def size_figures(record, efi_bytes):
+    return {"size.efi": efi_bytes, "size.image": record.image << 10,
+            "size.memory": record.memory << 10}
 
 
 class NotRepeated(Exception):
@@ -123,8 +132,6 @@ def of_machine(records, efi_bytes):
     one = records["one"]
     if "again" in records:
         must_repeat(records["few"], records["again"])
-    windows = {int(name.removeprefix("window")): record for name, record in sorted(records.items())
-               if name.startswith("window")}
     figures = request_figures(one, records["few"])
     figures |= instruction_figures(only_guest(one))
     if "bare" in records:
@@ -134,6 +141,10 @@ def of_machine(records, efi_bytes):
         figures["request.ticks.median.vcpus-2"] = only_guest(records["smp"]).reads["median"]
         figures["boot.to-pid1.vcpus-2"] = (only_guest(records["smp"]).pid1
                                            - records["smp"].entering)
-    figures |= window_figures(windows)
-    figures |= size_figures(one, windows, efi_bytes)
+    figures |= size_figures(one, efi_bytes)
+    for kind, word in (("window", "guests"), ("share", "sharing")):
+        several = by_count(records, kind)
+        figures |= window_figures(several, word)
+        if several:
+            figures |= growth_figures(records["window1"], several, word)
     return figures

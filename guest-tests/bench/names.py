@@ -60,12 +60,17 @@ NAMES = (
     Name("boot.to-pid1.vcpus-*", "guest entry to PID 1, ticks, * vCPUs", shared="kernel"),
     Name("boot.to-pid1.guests-*", "guest entry to the last PID 1, ticks, * guests",
          shared="kernel"),
+    Name("boot.to-pid1.sharing-*", "guest entry to the last PID 1, ticks, * guests on one CPU",
+         shared="kernel"),
     Name("rate.guests-*", "bytes per million ticks, guests reading: *", more_is_better=True,
          shared="kernel"),
+    Name("rate.sharing-*", "bytes per million ticks, guests reading on one CPU: *",
+         more_is_better=True, shared="kernel"),
     Name("size.efi", "seedvisor.efi, bytes"),
     Name("size.image", "the same, loaded, bytes"),
     Name("size.memory", "all other hypervisor memory, one guest, bytes"),
-    Name("size.guest", "of it for each further guest of 128 MiB, bytes"),
+    Name("size.guests-*", "for each further guest of * in all, with its own CPU, bytes"),
+    Name("size.sharing-*", "for each further guest of * in all, on one CPU, bytes"),
 )
 
 

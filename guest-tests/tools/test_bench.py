@@ -166,7 +166,7 @@ def test_runs_of_the_same_build_are_kept(tmp_path, monkeypatch, few):
 
 
 def test_rates_are_added_up():
-    found = figures.window_figures({1: windows((7, 100)), 2: windows((7, 90), (7, 80))})
+    found = figures.window_figures({1: windows((7, 100)), 2: windows((7, 90), (7, 80))}, "guests")
     assert found["rate.guests-1"] == 6400
     assert found["rate.guests-2"] == 170 * 64
     assert found["boot.to-pid1.guests-2"] == 4001
@@ -178,7 +178,33 @@ def test_rates_are_added_up():
 ))
 def test_windows_that_do_not_fit_are_refused(count, record_of, text):
     with pytest.raises(console.Incomplete, match=text):
-        figures.window_figures({count: record_of})
+        figures.window_figures({count: record_of}, "guests")
+
+
+def test_growth_with_guests(one, few):
+    found = figures.of_machine({
+        "one": one, "few": few, "window1": windows((7, 100)), "window2": windows((7, 90), (7, 80)),
+        "share2": windows((7, 50), (7, 40)), "share4": windows((7, 9), (7, 9), (7, 9), (7, 7))}, 1)
+    assert found["rate.guests-1"] == 6400
+    assert found["rate.sharing-2"] == 90 * 64
+    assert found["rate.sharing-4"] == 34 * 64
+    assert found["boot.to-pid1.sharing-4"] == 4003
+    assert (found["size.guests-2"], found["size.sharing-4"]) == (100 * 1024, 100 * 1024)
+    assert "size.guests-1" not in found
+    assert all(names.find(key) for key in found)
+
+
+def test_runs_go_to_the_machines_that_they_are_for(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(runs, "measure", lambda folder, *which: made.append(which))
+    runs.measure_all(tmp_path, runs.MACHINES, ("few", "window2", "share2"), 1, str)
+    assert sorted(made) == [("svm-tcg", "few"), ("svm-tcg", "share2"), ("vmx-bochs", "few"),
+                            ("vmx-bochs", "share2"), ("vmx-bochs", "window2")]
+
+
+def test_guests_share_a_cpu_or_have_their_own():
+    assert runs.RUNS["window4"].options()[:2] == ("--cpus", "4")
+    assert runs.RUNS["share4"].options() == ("--cpus", "1", "--memory", "768")
 
 
 def test_table_is_in_order_and_aligned():
