@@ -26,10 +26,10 @@ EXITS = re.compile(r"seedvisor-peer: exits (\d+) (\d+)")
 # interrupt of the host, as does an interrupt.
 REASONS = {
     "vmx-bochs": {1: "host-interrupt", 7: "interrupt-window", 10: "cpuid", 12: "halt", 30: "port",
-                  31: "msr-read", 32: "msr-write", 48: "memory", 49: "memory",
+                  31: "msr-read", 32: "msr-write", 40: "pause", 48: "memory", 49: "memory",
                   52: "host-interrupt"},
-    "svm-tcg": {0x60: "host-interrupt", 0x64: "interrupt-window", 0x72: "cpuid", 0x78: "halt",
-                0x7b: "port", 0x7c: "msr", 0x400: "memory"},
+    "svm-tcg": {0x60: "host-interrupt", 0x64: "interrupt-window", 0x72: "cpuid", 0x77: "pause",
+                0x78: "halt", 0x7b: "port", 0x7c: "msr", 0x400: "memory"},
 }
 
 
