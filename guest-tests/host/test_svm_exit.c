@@ -501,6 +501,74 @@ static void test_inject_interrupt(void **state)
     discard(fixture);
 }
 
+static bool windows_exit(const struct fixture *fixture)
+{
+    return (fixture->vmcb.intercepts[SVM_EXIT_VINTR / 32] & 1U << SVM_EXIT_VINTR % 32) != 0;
+}
+
+/* Around an entry: an interrupt goes in as a virtual one, which must not exit. */
+static void test_virtual_interrupt(void **state)
+{
+    (void)state;
+    struct fixture *fixture = make();
+    struct vmcb *vmcb = &fixture->vmcb;
+    struct backend_vcpu *backend = &fixture->backend;
+
+    vmcb->virtual_interrupt |= 5; /* CR8 stays as it is */
+    vmcb->state.rflags |= RFLAGS_IF;
+    assert_true(svm_inject_interrupt(&fixture->vcpu, 0xec));
+    svm_offer_interrupt(backend);
+    assert_int_equal(vmcb->event, 0);
+    assert_int_equal(vmcb->virtual_interrupt, REQUEST | 5 | 0xecULL << 32);
+    assert_false(windows_exit(fixture));
+    assert_int_equal(vmcb->clean, CLEAN_ALL);
+    /* The guest took it: the processor has cleared V_IRQ. */
+    vmcb->virtual_interrupt &= ~VIRTUAL_IRQ;
+    svm_withdraw_interrupt(backend);
+    (void)translate(fixture, SVM_EXIT_CPUID);
+    assert_int_equal(vmcb->event, 0);
+    assert_int_equal(vmcb->virtual_interrupt, VIRTUAL_INTR_MASKING | 5);
+    /* The machine's own interrupt came before it: it is there again, and no other one beside it. */
+    assert_true(svm_inject_interrupt(&fixture->vcpu, 0x31));
+    svm_offer_interrupt(backend);
+    svm_withdraw_interrupt(backend);
+    (void)translate(fixture, 0x60);
+    assert_int_equal(vmcb->event, 0x80000031);
+    assert_int_equal(vmcb->virtual_interrupt, VIRTUAL_INTR_MASKING | 5);
+    assert_false(svm_inject_interrupt(&fixture->vcpu, 0x32));
+    /* Then the other one waits for a window, which takes the virtual interrupt, and exits. */
+    assert_true(windows_exit(fixture));
+    svm_offer_interrupt(backend);
+    assert_int_equal(vmcb->event, 0x80000031);
+    assert_int_equal(vmcb->virtual_interrupt, REQUEST | 5);
+    svm_withdraw_interrupt(backend);
+    assert_int_equal(vmcb->exit_event, EVENT_VALID | 0x31); /* of the exit before */
+    assert_int_equal(vmcb->virtual_interrupt, REQUEST | 5);
+    vmcb->exit_event = 0;
+    (void)translate(fixture, SVM_EXIT_VINTR);
+    assert_false(windows_exit(fixture));
+    assert_int_equal(vmcb->event, 0);
+    discard(fixture);
+}
+
+static void test_only_interrupts_are_virtual(void **state)
+{
+    (void)state;
+    static const uint64_t others[] = {0, 0x31, EVENT_VALID | EVENT_TYPE_NMI | 2,
+                                      EVENT_VALID | EVENT_TYPE_EXCEPTION | 6};
+    struct fixture *fixture = make();
+
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        fixture->vmcb.event = others[i];
+        svm_offer_interrupt(&fixture->backend);
+        assert_int_equal(fixture->vmcb.event, others[i]);
+        assert_int_equal(fixture->vmcb.virtual_interrupt, VIRTUAL_INTR_MASKING);
+        svm_withdraw_interrupt(&fixture->backend);
+        assert_int_equal(fixture->vmcb.exit_event, 0);
+    }
+    discard(fixture);
+}
+
 /* An instruction that is done for the guest ends as one that it did itself. */
 static void test_skip(void **state)
 {
@@ -663,7 +731,7 @@ static void test_intercepts(void **state)
     assert_int_equal(intercepts(fixture, 0x000), 0x00100000); /* writes of CR4 */
     assert_int_equal(intercepts(fixture, 0x004), 0);
     assert_int_equal(intercepts(fixture, 0x008), 0x00060002); /* #MC, #AC, #DB */
-    assert_int_equal(intercepts(fixture, 0x00c), 0x9d4c801b);
+    assert_int_equal(intercepts(fixture, 0x00c), 0x9d4c800b);
     assert_int_equal(intercepts(fixture, 0x010), 0x00006e7f);
     assert_int_equal(intercepts(fixture, 0x014), 0);
     svm_intercept(vmcb, SVM_EXIT_CR8_WRITE, false);
@@ -674,10 +742,10 @@ static void test_intercepts(void **state)
     assert_int_equal(vmcb->clean, CLEAN_ALL & ~CLEAN_INTERCEPTS);
     /* Another start ends what was asked for meanwhile. */
     svm_intercept(vmcb, SVM_EXIT_IRET, true);
-    assert_int_equal(intercepts(fixture, 0x00c), 0x9d5c801b);
+    assert_int_equal(intercepts(fixture, 0x00c), 0x9d5c800b);
     svm_vcpu_start_up(&fixture->vcpu, 0x9a);
     assert_int_equal(intercepts(fixture, 0x000), 0x00100000);
-    assert_int_equal(intercepts(fixture, 0x00c), 0x9d4c801b);
+    assert_int_equal(intercepts(fixture, 0x00c), 0x9d4c800b);
     discard(fixture);
 }
 
@@ -722,6 +790,8 @@ int main(void)
         cmocka_unit_test(test_exceptions),
         cmocka_unit_test(test_interrupted_delivery),
         cmocka_unit_test(test_inject_interrupt),
+        cmocka_unit_test(test_virtual_interrupt),
+        cmocka_unit_test(test_only_interrupts_are_virtual),
         cmocka_unit_test(test_skip),
         cmocka_unit_test(test_inject_exception),
         cmocka_unit_test(test_nmi),

@@ -35,7 +35,7 @@ static const struct row rows[SVM_EXIT_CODES] = {
     [0x60] = {KIND(EXIT_HOST_INTERRUPT)}, /* INTR */
     [0x61] = {KIND(EXIT_HOST_INTERRUPT)}, /* NMI: the machine's, which takes it at STGI */
     [0x63] = {KIND(EXIT_UNEXPECTED)},     /* INIT */
-    [SVM_EXIT_VINTR] = {KIND(EXIT_INTERRUPT_WINDOW)},
+    [SVM_EXIT_VINTR] = {KIND(EXIT_INTERRUPT_WINDOW), .at_times = true},
     [0x6f] = {KIND(EXIT_INSTRUCTION)}, /* RDPMC */
     [SVM_EXIT_CPUID] = {KIND(EXIT_CPUID), 2, 0x0f},
     [0x73] = {KIND(EXIT_INSTRUCTION)}, /* RSM */

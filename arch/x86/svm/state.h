@@ -31,7 +31,10 @@ enum nmi_state {
     NMI_RETURNING, /* until it is past that IRET, which no longer exits */
 };
 
-/* Who waits for a window: as long as anybody does, a virtual interrupt is pending, which exits. */
+/*
+ * Who waits for a window: as long as anybody does, a virtual interrupt is pending, which exits.
+ * One that is pending while nobody does is an interrupt of the guest's.
+ */
 #define WINDOW_INTERRUPT 1U
 #define WINDOW_NMI       2U
 
@@ -64,6 +67,10 @@ void svm_dump(struct vcpu *vcpu);
 
 /* One of WINDOW_, or both, are waited for, or not any more. */
 void svm_set_window(struct backend_vcpu *backend, uint8_t windows, bool wanted);
+
+/* Before each entry and after each exit: how an interrupt that is the VMCB's event goes in. */
+void svm_offer_interrupt(struct backend_vcpu *backend);
+void svm_withdraw_interrupt(struct backend_vcpu *backend);
 
 /* Makes what has this exit code (below SVM_EXIT_CODES) exit, or not. */
 void svm_intercept(struct vmcb *vmcb, uint32_t code, bool on);

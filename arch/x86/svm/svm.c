@@ -225,7 +225,9 @@ static void svm_run(struct vcpu *vcpu, struct vm_exit *exit)
 
     vmcb->state.rax = vcpu->general[GENERAL_RAX];
     load_task_priority(vmcb, apic);
+    svm_offer_interrupt(backend);
     svm_enter(vcpu->general, vmcb, backend->host);
+    svm_withdraw_interrupt(backend);
     vcpu->general[GENERAL_RAX] = vmcb->state.rax;
     save_task_priority(vmcb, apic);
     vmcb->tlb_control = TLB_FLUSH_NOTHING;

@@ -9,6 +9,9 @@
 
 #define DR6_SINGLE_STEP (1ULL << 14)
 
+/* A virtual interrupt, whatever the task priority: the local APIC has looked at that. */
+#define REQUEST (VIRTUAL_IRQ | VIRTUAL_IRQ_PRIORITY | VIRTUAL_IGNORE_TPR)
+
 /* A TLB entry made under the old value would stay; only the guest's own writes drop those. */
 static void flush_tlb(struct backend_vcpu *backend)
 {
@@ -28,11 +31,47 @@ void svm_intercept(struct vmcb *vmcb, uint32_t code, bool on)
 
 void svm_set_window(struct backend_vcpu *backend, uint8_t windows, bool wanted)
 {
-    const uint64_t request = VIRTUAL_IRQ | VIRTUAL_IRQ_PRIORITY | VIRTUAL_IGNORE_TPR;
     uint64_t *control = &backend->vmcb->virtual_interrupt;
+    uint8_t waited_for =
+        (uint8_t)(wanted ? backend->windows | windows : backend->windows & ~windows);
 
-    backend->windows = (uint8_t)(wanted ? backend->windows | windows : backend->windows & ~windows);
-    *control = backend->windows != 0 ? *control | request : *control & ~request;
+    if (waited_for != backend->windows) {
+        backend->windows = waited_for;
+        *control = waited_for != 0 ? *control | REQUEST : *control & ~REQUEST;
+        svm_intercept(backend->vmcb, SVM_EXIT_VINTR, waited_for != 0);
+    }
+}
+
+/*
+ * An interrupt goes in as a virtual one that does not exit (15.21.4) instead of as an event. Either
+ * way it is taken before the guest's next instruction, for the guest's interrupts are on. But QEMU
+ * 7.2's TCG delivers such an event again, whether interrupts are on or not, if a time slice of its
+ * own ends before the guest's next exit or exception, as it does for each timer with --icount.
+ */
+void svm_offer_interrupt(struct backend_vcpu *backend)
+{
+    struct vmcb *vmcb = backend->vmcb;
+
+    if ((vmcb->event & (EVENT_VALID | EVENT_TYPE_MASK)) == (EVENT_VALID | EVENT_TYPE_INTERRUPT) &&
+        backend->windows == 0) {
+        vmcb->virtual_interrupt |= REQUEST | (vmcb->event & UINT8_MAX) << VIRTUAL_VECTOR_SHIFT;
+        vmcb->event = 0;
+    }
+}
+
+/* One that the guest did not get to is an event again, as is one whose delivery was cut short. */
+void svm_withdraw_interrupt(struct backend_vcpu *backend)
+{
+    struct vmcb *vmcb = backend->vmcb;
+
+    if (backend->windows == 0) {
+        uint64_t vector = vmcb->virtual_interrupt >> VIRTUAL_VECTOR_SHIFT & UINT8_MAX;
+
+        if ((vmcb->virtual_interrupt & VIRTUAL_IRQ) != 0) {
+            vmcb->exit_event = EVENT_VALID | EVENT_TYPE_INTERRUPT | vector;
+        }
+        vmcb->virtual_interrupt &= ~(REQUEST | (uint64_t)UINT8_MAX << VIRTUAL_VECTOR_SHIFT);
+    }
 }
 
 static void reset_backend(struct vcpu *vcpu)

@@ -110,6 +110,7 @@ _Static_assert(offsetof(struct vmcb, state.pat) == 0x400 + 0x268, "table B-2");
 #define VIRTUAL_IRQ_PRIORITY (15ULL << 16)
 #define VIRTUAL_IGNORE_TPR   (1ULL << 20)
 #define VIRTUAL_INTR_MASKING (1ULL << 24)
+#define VIRTUAL_VECTOR_SHIFT 32
 
 #define INTERRUPT_SHADOW 1ULL
 
