@@ -32,7 +32,7 @@ NAMES = (
     Name("request.ticks.min", "ticks per 64-byte read, least", shared="kernel"),
     Name("request.ticks.median", "ticks per 64-byte read, median", shared="kernel"),
     Name("request.ticks.p99", "ticks per 64-byte read, p99", shared="kernel"),
-    Name("request.ticks.mean", "ticks per 64-byte read, mean", shared="kernel"),
+    Name("request.ticks.mean", "ticks per 64-byte read, mean of 99 %", shared="kernel"),
     Name("request.ticks.guest", "of the mean, in the guest, leaving and entering it",
          shared="kernel"),
     Name("request.ticks.hypervisor", "of the mean, in the hypervisor", slack=20),

@@ -86,10 +86,11 @@ def of_peer(peers, emulator, bare):
         if name not in peers or peers[name].guest.reads is None or peers[name].pid1 is None:
             raise console.Incomplete(f"the peer's run {name} did not come to its end")
     peer = peers["one"]
-    found = {f"request.ticks.{name}": peer.guest.reads[name] for name in ("min", "median", "p99")}
+    found = figures.read_figures(peer.guest)
     if bare is not None:
-        found["request.ticks.guest"] = bare.reads["median"]
-        found["request.ticks.hypervisor"] = peer.guest.reads["median"] - bare.reads["median"]
+        own = figures.read_figures(bare)["request.ticks.mean"]
+        found["request.ticks.guest"] = own
+        found["request.ticks.hypervisor"] = found["request.ticks.mean"] - own
     found |= exit_figures(peers["counted-one"], peers["counted-few"], REASONS[emulator])
     found |= figures.instruction_figures(peer.guest)
     found["boot.to-pid1"] = peer.pid1 - peer.starting
@@ -101,8 +102,8 @@ def of_bare(guest):
     """The figures of the guest without a hypervisor; its counter starts with its machine."""
     if guest.reads is None or guest.pid1 is None:
         raise console.Incomplete("the run without a hypervisor did not come to its end")
-    found = {f"request.ticks.{name}": guest.reads[name] for name in ("min", "median", "p99")}
-    found["request.ticks.guest"] = guest.reads["median"]
+    found = figures.read_figures(guest)
+    found["request.ticks.guest"] = found["request.ticks.mean"]
     return found | figures.instruction_figures(guest) | {"boot.to-pid1": guest.pid1}
 
 

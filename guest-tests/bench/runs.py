@@ -90,9 +90,9 @@ RUNS = {
     "smp": Run(str(READS), vcpus=2),
     "trace": Run("200", trace=True),
     "window1": window(1),
-    # Several CPUs at the same time are Bochs's only: its counter goes on once for all of them. In TCG
-    # it goes on with each instruction of any, and with --icount one CPU runs until some timer of
-    # the machine is due, for up to 100 M ticks, before the next one does.
+    # Several CPUs at the same time are Bochs's only: its counter goes on once for all of them. In
+    # TCG it goes on with each instruction of any, and with --icount one CPU runs until some timer
+    # of the machine is due, for up to 100 M ticks, before the next one does.
     "window2": window(2, machines=("vmx-bochs",)),
     "window4": window(4, machines=("vmx-bochs",)),
     "share2": window(2, shared=True),

@@ -43,12 +43,15 @@ def test_reasons_without_a_name_keep_their_number(found):
 
 
 def test_figures_of_a_peer(found):
-    bare = console.Guest(reads={"median": 2229})
+    bare = console.Guest(reads={"min": 1496, "median": 2229, "p99": 8049},
+                         percentiles=[2229] * 101)
     figures = peers.of_peer(found, "svm-tcg", bare)
     median = found["one"].guest.reads["median"]
     assert figures["request.ticks.median"] == median
     assert figures["request.ticks.guest"] == 2229
-    assert figures["request.ticks.hypervisor"] == median - 2229
+    mean = round(sum(found["one"].guest.percentiles[:100]) / 100)
+    assert figures["request.ticks.mean"] == mean
+    assert figures["request.ticks.hypervisor"] == mean - 2229
     assert figures["boot.to-pid1"] == 440418109506 - 98101155044
     assert figures["size.memory"] == 57420 * 1024
     # KVM answers a hypercall; nothing is refused.
@@ -74,9 +77,10 @@ def test_consoles_are_kept_if_whole(tmp_path):
 
 
 def test_no_hypervisor():
-    guest = console.Guest(pid1=700, reads={"min": 1, "median": 2, "p99": 3})
+    guest = console.Guest(pid1=700, reads={"min": 1, "median": 2, "p99": 3},
+                          percentiles=[2] * 50 + [4] * 50 + [1000])
     assert peers.of_bare(guest) == {
         "request.ticks.min": 1, "request.ticks.median": 2, "request.ticks.p99": 3,
-        "request.ticks.guest": 2, "boot.to-pid1": 700}
+        "request.ticks.mean": 3, "request.ticks.guest": 3, "boot.to-pid1": 700}
     with pytest.raises(console.Incomplete):
         peers.of_bare(console.Guest())

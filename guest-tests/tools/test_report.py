@@ -52,7 +52,8 @@ def bench():
 @pytest.fixture(scope="module")
 def beside():
     found = peers.parse((RECORDED / "peer.console").read_text(encoding="utf-8"))
-    bare = console.Guest(pid1=500, reads={"min": 1500, "median": 2229, "p99": 8000})
+    bare = console.Guest(pid1=500, reads={"min": 1500, "median": 2229, "p99": 8000},
+                         percentiles=[2229] * 101)
     made = result.start("abc1234")
     result.add_guest(made, "none", peers.of_bare(bare), bare)
     result.add_guest(made, "svm-tcg KVM stock", peers.of_peer(found, "svm-tcg", bare),
