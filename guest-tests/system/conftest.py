@@ -12,6 +12,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -148,6 +149,9 @@ class Farm:
 
     def __init__(self, jobs, build):
         self.build = build
+        self.jobs = jobs
+        self.busy = 0  # jobs; a scenario that wants to be alone takes all
+        self.change = threading.Condition()
         (build / "system").mkdir(parents=True, exist_ok=True)
         self.pool = concurrent.futures.ThreadPoolExecutor(jobs)
         self.futures = {}
@@ -155,8 +159,20 @@ class Farm:
     def submit(self, name, accel):
         key = (name, accel)
         if key not in self.futures:
-            self.futures[key] = self.pool.submit(run_scenario, name, accel, self.build)
+            self.futures[key] = self.pool.submit(self.run, name, accel)
         return self.futures[key]
+
+    def run(self, name, accel):
+        jobs = self.jobs if SCENARIOS[name].alone else 1
+        with self.change:
+            self.change.wait_for(lambda: self.busy + jobs <= self.jobs)
+            self.busy += jobs
+        try:
+            return run_scenario(name, accel, self.build)
+        finally:
+            with self.change:
+                self.busy -= jobs
+                self.change.notify_all()
 
     def longest(self, count):
         """(seconds, emulator, scenario) of the runs that took longest, the longest first."""
@@ -221,12 +237,13 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_collection_finish(session):
-    """Asks for all runs, Bochs's first: they take longest, and the last ones should be short."""
+    """Asks for all runs, Bochs's first: they take longest, and the last ones should be short. Last
+    of all those that nothing may run beside."""
     if session.config.getoption("collectonly"):
         return
     keys = [(name, item.callspec.params["accel"]) for item in session.items
             for marker in item.iter_markers("scenario") for name in marker.args]
-    for name, accel in sorted(keys, key=lambda key: key[1] != "bochs"):
+    for name, accel in sorted(keys, key=lambda key: (SCENARIOS[key[0]].alone, key[1] != "bochs")):
         session.config.farm.submit(name, accel)
 
 

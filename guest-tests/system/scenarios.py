@@ -83,6 +83,7 @@ class Scenario:
     # which may then lose that it uses nested paging, or keep it in the hypervisor; the guest there
     # crashes. Too slow for what runs Linux on several CPUs.
     one_thread: bool = False
+    alone: bool = False  # no other run beside it: it compares times
     efi: str = None  # the hypervisor, below build/; None: the build that is tested
 
     def text(self):
@@ -198,7 +199,7 @@ SCENARIOS = {
         ('console of guest 1, "b"', "seedvisor-guest: talk to me\r\n", "to the second\r"),
         ("seedvisor-guest: heard: to the second", "\x01xy"))),
     "lives": Scenario(two_guests("talk", "talk", ""), memory=768, cpus=2, replies=LIVES),
-    "flood": Scenario(two_guests("pace", "talk", ""), memory=768, cpus=2, replies=(
+    "flood": Scenario(two_guests("pace", "talk", ""), memory=768, cpus=2, alone=True, replies=(
         ("[a] seedvisor-guest: ready", BOTH_TALK[1], "\x011busy\r"),
         ("[b] seedvisor-guest: busy", "\x010quiet\r"),
         ("[a] seedvisor-guest: pace quiet", "\x011flood\r"),
