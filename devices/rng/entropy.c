@@ -181,7 +181,8 @@ static void read_sample(const struct entropy_source *source, struct sample *samp
     } while (!sample->good && sample->failures < tries);
 }
 
-uint32_t entropy_words_for(const struct entropy_core *core, uint32_t bytes)
+/* The words of the source that make so many bytes. */
+static uint32_t words_for(const struct entropy_core *core, uint32_t bytes)
 {
     const uint32_t word = sizeof(uint64_t);
 
@@ -297,23 +298,46 @@ unsigned entropy_refill(struct entropy_core *core, unsigned max_words)
     return total;
 }
 
-/* How much of the pool a device may have: all but the reserve, or what is left of its share. */
-static uint32_t free_for(const struct entropy_core *core, struct entropy_share *share)
+/* What is left to a device of its share of the pool. */
+static uint32_t left_of(const struct entropy_core *core, struct entropy_share *share)
 {
-    if (share == NULL || core->devices < 2) {
-        return core->level;
-    }
     uint64_t round = core->counters.bytes_delivered / ENTROPY_POOL_SIZE;
 
     if (share->round != round) {
         share->round = round;
         share->drawn = 0;
     }
-    uint32_t left = share->drawn < ENTROPY_SHARE ? ENTROPY_SHARE - share->drawn : 0;
+    return share->drawn < ENTROPY_SHARE ? ENTROPY_SHARE - share->drawn : 0;
+}
+
+static bool is_shared(const struct entropy_core *core, const struct entropy_share *share)
+{
+    return share != NULL && core->devices >= 2;
+}
+
+/* How much of the pool a device may have: all but the reserve, or what is left of its share. */
+static uint32_t free_for(const struct entropy_core *core, struct entropy_share *share)
+{
+    if (!is_shared(core, share)) {
+        return core->level;
+    }
+    uint32_t left = left_of(core, share);
     uint32_t above = core->level > ENTROPY_RESERVE ? core->level - ENTROPY_RESERVE : 0;
 
     left = left < core->level ? left : core->level;
     return above > left ? above : left;
+}
+
+uint32_t entropy_words_short(struct entropy_core *core, struct entropy_share *share,
+                             uint32_t length)
+{
+    spin_lock_acquire(&core->lock);
+    bool within = !is_shared(core, share) || length <= left_of(core, share);
+    uint32_t level = length + (within ? 0 : ENTROPY_RESERVE);
+    uint32_t words = level > core->level ? words_for(core, level - core->level) : 0;
+
+    spin_lock_release(&core->lock);
+    return words;
 }
 
 size_t entropy_take_share(struct entropy_core *core, struct entropy_share *share, void *buffer,

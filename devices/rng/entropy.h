@@ -149,8 +149,12 @@ size_t entropy_take(struct entropy_core *core, void *buffer, size_t length);
 size_t entropy_take_share(struct entropy_core *core, struct entropy_share *share, void *buffer,
                           size_t length);
 
-/* The words of the source that make so many bytes. */
-uint32_t entropy_words_for(const struct entropy_core *core, uint32_t bytes);
+/*
+ * The words of the source after which that device finds `length` bytes, at most a pool's worth; 0
+ * if it does now. Where its share is used up, the reserve is filled before.
+ */
+uint32_t entropy_words_short(struct entropy_core *core, struct entropy_share *share,
+                             uint32_t length);
 
 /* Bytes that entropy_take() could deliver now. */
 uint32_t entropy_level(struct entropy_core *core);

@@ -21,7 +21,7 @@ static uint32_t take(struct rng *rng, uint8_t *buffer, uint32_t length, struct b
     uint32_t taken = (uint32_t)entropy_take_share(rng->entropy, &rng->share, buffer, length);
 
     if (taken < length && budget->words > 0) {
-        uint32_t words = entropy_words_for(rng->entropy, length - taken);
+        uint32_t words = entropy_words_short(rng->entropy, &rng->share, length - taken);
 
         words = words < budget->words ? words : budget->words;
         budget->words -= words;

@@ -807,6 +807,42 @@ static void test_greedy_neighbour(void **state)
     driver_free(&other);
 }
 
+/* Two that ask without end, with nobody to fill the pool but themselves: neither ever waits. */
+static void test_two_that_ask_without_end(void **state)
+{
+    struct machine *machine = *state;
+    struct driver *driver = &machine->driver;
+    struct driver other;
+    struct rng rng;
+
+    driver_init(&other);
+    const struct rng_setup setup = {
+        .entropy = &machine->core, .memory = &other.memory, .irq = other.irq, .features = OFFERED};
+
+    rng_init(&rng, &setup);
+    assert_true(bus_add(&other.bus, REGISTERS, VIRTIO_MMIO_PAGE_SIZE, &virtio_mmio_bus_operations,
+                        &rng.transport));
+    machine->core.devices = 2;
+    fill_pool(machine);
+    bring_up(driver, F_VERSION_1, 8);
+    bring_up(&other, F_VERSION_1, 8);
+    for (unsigned round = 0; round < 3000; round++) {
+        add_buffer(driver, 0, BUFFER_AREA, 64);
+        kick(driver);
+        expect_used(driver, 0, 64);
+        if (round % 3 != 0) { /* the other's turn comes less often */
+            add_buffer(&other, 0, BUFFER_AREA, 64);
+            kick(&other);
+            expect_used(&other, 0, 64);
+        }
+    }
+    assert_true(machine->rng.counters.parked == 0);
+    assert_true(rng.counters.parked == 0);
+    assert_in_range(entropy_level(&machine->core), ENTROPY_RESERVE - 2 * ENTROPY_SHARE,
+                    ENTROPY_POOL_SIZE);
+    driver_free(&other);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -836,6 +872,7 @@ int main(void)
         TEST(test_rate_limit_and_a_dry_source),
         TEST(test_timed_calls),
         TEST(test_greedy_neighbour),
+        TEST(test_two_that_ask_without_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

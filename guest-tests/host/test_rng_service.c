@@ -241,9 +241,9 @@ static void test_conditioner(void **state)
 
     (void)state;
     core.condition = fold;
-    assert_int_equal(entropy_words_for(&core, 1), 8);
-    assert_int_equal(entropy_words_for(&core, 32), 8);
-    assert_int_equal(entropy_words_for(&core, 33), 16);
+    assert_int_equal(entropy_words_short(&core, NULL, 1), 8);
+    assert_int_equal(entropy_words_short(&core, NULL, 32), 8);
+    assert_int_equal(entropy_words_short(&core, NULL, 33), 16);
     start();
     assert_int_equal(entropy_refill(&core, 7), 7);
     assert_int_equal(entropy_level(&core), 0);
@@ -352,8 +352,12 @@ static void test_reserve(void **state)
     assert_int_equal(entropy_take_share(&core, &share, buffer, sizeof(buffer)),
                      ENTROPY_POOL_SIZE - ENTROPY_SHARE - ENTROPY_RESERVE);
     assert_int_equal(entropy_take_share(&core, &share, buffer, 1), 0);
+    /* Beyond its share it waits for nothing less than the reserve and its bytes. */
+    assert_int_equal(entropy_words_short(&core, &share, 64), 8);
+    assert_int_equal(entropy_words_short(&core, &other, 64), 0);
     assert_int_equal(entropy_take_share(&core, &other, buffer, sizeof(buffer)), ENTROPY_SHARE);
     assert_int_equal(entropy_take_share(&core, &other, buffer, 1), 0);
+    assert_int_equal(entropy_words_short(&core, &other, 64), (ENTROPY_SHARE + 64) / 8);
     /* The hypervisor itself takes what there is. */
     assert_int_equal(entropy_take(&core, buffer, sizeof(buffer)), ENTROPY_RESERVE - ENTROPY_SHARE);
 }
