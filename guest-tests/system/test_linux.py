@@ -62,6 +62,7 @@ def test_demonstration(outcome):
     assert successes + failures == 100
     assert failures <= 3
     outcome.must_say("[1-9][0-9]* KiB/s")
+    outcome.must_say(r"^  [1-9][0-9]* TSC ticks a request \(median of 1000\)$")
     outcome.must_end(0)
 
 
