@@ -282,3 +282,15 @@ def test_compare_tool_names_a_file_it_cannot_use(tmp_path, content):
     assert done.returncode == 3
     assert "new.json: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("runs_asked, text", [
+    ("slow", "no run is called slow"),
+    ("few,one,window9", "no run is called window9"),
+    ("bare,one", "--runs needs few and one"),
+])
+def test_bench_tool_names_runs_it_does_not_have(runs_asked, text):
+    done = subprocess.run([ROOT / "tools/bench", "--runs", runs_asked], capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 3
+    assert text in done.stderr
