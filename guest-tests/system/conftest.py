@@ -163,7 +163,7 @@ class Farm:
         return self.futures[key]
 
     def run(self, name, accel):
-        jobs = self.jobs if SCENARIOS[name].alone else 1
+        jobs = self.jobs if accel in SCENARIOS[name].alone else 1
         with self.change:
             self.change.wait_for(lambda: self.busy + jobs <= self.jobs)
             self.busy += jobs
@@ -243,7 +243,8 @@ def pytest_collection_finish(session):
         return
     keys = [(name, item.callspec.params["accel"]) for item in session.items
             for marker in item.iter_markers("scenario") for name in marker.args]
-    for name, accel in sorted(keys, key=lambda key: (SCENARIOS[key[0]].alone, key[1] != "bochs")):
+    for name, accel in sorted(keys, key=lambda key: (key[1] in SCENARIOS[key[0]].alone,
+                                                     key[1] != "bochs")):
         session.config.farm.submit(name, accel)
 
 
