@@ -590,6 +590,20 @@ static void test_reset_with_a_parked_buffer(void **state)
     }
 }
 
+/* Another guest's device at the machine's core; driver_free() ends its driver. */
+static void add_neighbour(struct machine *machine, struct driver *other, struct rng *rng)
+{
+    driver_init(other);
+    const struct rng_setup setup = {.entropy = &machine->core,
+                                    .memory = &other->memory,
+                                    .irq = other->irq,
+                                    .features = OFFERED};
+
+    rng_init(rng, &setup);
+    assert_true(bus_add(&other->bus, REGISTERS, VIRTIO_MMIO_PAGE_SIZE, &virtio_mmio_bus_operations,
+                        &rng->transport));
+}
+
 /* Two devices of two guests at one core: neither gets a byte of the other's. */
 static void test_two_guests(void **state)
 {
@@ -597,13 +611,7 @@ static void test_two_guests(void **state)
     struct driver other;
     struct rng rng;
 
-    driver_init(&other);
-    const struct rng_setup setup = {
-        .entropy = &machine->core, .memory = &other.memory, .irq = other.irq, .features = OFFERED};
-
-    rng_init(&rng, &setup);
-    assert_true(bus_add(&other.bus, REGISTERS, VIRTIO_MMIO_PAGE_SIZE, &virtio_mmio_bus_operations,
-                        &rng.transport));
+    add_neighbour(machine, &other, &rng);
     fill_pool(machine);
     bring_up(&machine->driver, OFFERED, 8);
     bring_up(&other, OFFERED, 8);
@@ -770,13 +778,7 @@ static void test_greedy_neighbour(void **state)
     struct driver other;
     struct rng rng;
 
-    driver_init(&other);
-    const struct rng_setup setup = {
-        .entropy = &machine->core, .memory = &other.memory, .irq = other.irq, .features = OFFERED};
-
-    rng_init(&rng, &setup);
-    assert_true(bus_add(&other.bus, REGISTERS, VIRTIO_MMIO_PAGE_SIZE, &virtio_mmio_bus_operations,
-                        &rng.transport));
+    add_neighbour(machine, &other, &rng);
     machine->core.devices = 2;
     fill_pool(machine);
     bring_up(driver, F_VERSION_1, 64);
@@ -815,13 +817,7 @@ static void test_two_that_ask_without_end(void **state)
     struct driver other;
     struct rng rng;
 
-    driver_init(&other);
-    const struct rng_setup setup = {
-        .entropy = &machine->core, .memory = &other.memory, .irq = other.irq, .features = OFFERED};
-
-    rng_init(&rng, &setup);
-    assert_true(bus_add(&other.bus, REGISTERS, VIRTIO_MMIO_PAGE_SIZE, &virtio_mmio_bus_operations,
-                        &rng.transport));
+    add_neighbour(machine, &other, &rng);
     machine->core.devices = 2;
     fill_pool(machine);
     bring_up(driver, F_VERSION_1, 8);
