@@ -43,8 +43,8 @@ packages:
 ## The hypervisor: one UEFI application.
 # No SSE or x87 (the guest's stay in the registers), no red zone (exceptions use the same stack).
 # The compiler knows memcpy() and the like: short ones become moves (but see HV_LIBRARY).
-HV_CFLAGS := $(COMMON) -O2 -ffreestanding -fbuiltin -fpic -fvisibility=hidden -fshort-wchar -mno-red-zone \
-	-mgeneral-regs-only -fno-strict-aliasing -fno-asynchronous-unwind-tables \
+HV_CFLAGS := $(COMMON) -O2 -ffreestanding -fbuiltin -fpic -fvisibility=hidden -fshort-wchar \
+	-mno-red-zone -mgeneral-regs-only -fno-strict-aliasing -fno-asynchronous-unwind-tables \
 	-fstack-protector-strong -mstack-protector-guard=global -maccumulate-outgoing-args \
 	$(if $(FAULTS),-DSEEDVISOR_FAULTS) -DGNU_EFI_USE_MS_ABI -isystem /usr/include/efi -isystem /usr/include/efi/x86_64
 HV_LDFLAGS := -nostdlib -shared \

@@ -24,7 +24,9 @@ struct trace {
     uint64_t count;              /* exits ever recorded; atomic */
 };
 
-/* The place of the next exit, to be filled and then recorded; it stays so until as many more are.
+/*
+ * The place of the next exit, which was the oldest one's: to be filled, and then recorded. What is
+ * there stays until TRACE_LENGTH more are recorded.
  */
 struct trace_entry *trace_next(struct trace *trace);
 

@@ -8,7 +8,7 @@ FUZZ_CFLAGS := $(COMMON) -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sa
 FUZZ_LDFLAGS := -fsanitize=fuzzer,address,undefined
 FUZZ_COVERAGE := -fprofile-instr-generate -fcoverage-mapping
 FUZZ_LIBRARY := $(sort $(wildcard virtio/*.c devices/rng/*.c)) vmm/bus.c vmm/device_trace.c \
-	vmm/guest_memory.c
+	vmm/guest_memory.c guest-tests/fuzz/host.c
 # The reference model, and the machine that holds the device against it.
 FUZZ_LIBRARY += $(wildcard guest-tests/fuzz/model*.c guest-tests/fuzz/reference_*.c)
 FUZZ_HEADERS := $(wildcard virtio/*.h devices/rng/*.h vmm/*.h guest-tests/fuzz/*.h)

@@ -12,17 +12,6 @@
 #include "guest-tests/fuzz/model.h"
 #include "guest-tests/fuzz/reference_machine.h"
 #include "virtio/mmio.h"
-#include "vmm/host.h"
-
-/* Only traces ask, and none is kept here. */
-void host_pause(void)
-{
-}
-
-uint64_t host_ticks(void)
-{
-    return 0;
-}
 
 /* The corpora count on the order. */
 static step *const steps[] = {

@@ -10,7 +10,6 @@
 
 #include "devices/rng/rng.h"
 #include "guest-tests/fuzz/input.h"
-#include "vmm/host.h"
 
 #define RAM_BASE   0x1000ULL
 #define RAM_SIZE   0x3000ULL
@@ -49,16 +48,6 @@ struct machine {
     uint64_t asked;
     uint32_t page[VIRTIO_MMIO_PAGE_SIZE / 4];
 };
-
-/* Only traces ask, and none is kept here. */
-void host_pause(void)
-{
-}
-
-uint64_t host_ticks(void)
-{
-    return 0;
-}
 
 static bool source_read(void *context, uint64_t *word)
 {

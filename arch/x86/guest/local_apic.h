@@ -136,8 +136,7 @@ bool local_apic_matches(const struct local_apic *apic, uint32_t destination, boo
 uint64_t local_apic_dispatch(struct local_apic *const *apics, unsigned count,
                              const struct local_apic *sender, const struct apic_message *message);
 
-/* Whether the highest vector in the IRR, -1 for none, may be injected: its class is above the
- * PPR's. */
+/* Whether the highest vector in the IRR (-1: none) may go in: its class is above the PPR's. */
 bool local_apic_may_deliver(const struct local_apic *apic, int vector);
 
 /* The vector to inject now; -1: none. */
