@@ -38,8 +38,11 @@ bool arch_vcpu_runnable(const struct vcpu *vcpu);
 /* Hands the most urgent waiting interrupt, if any, to the hardware before an entry. */
 void arch_vcpu_deliver(struct vcpu *vcpu);
 
-/* Handles one exit. Work is bounded by a constant, whatever the guest did. */
-enum exit_action arch_handle_exit(struct vcpu *vcpu, const struct vm_exit *exit);
+/*
+ * Handles one exit, and completes it: with the instruction's length, where the hardware does not
+ * tell that. Work is bounded by a constant, whatever the guest did.
+ */
+enum exit_action arch_handle_exit(struct vcpu *vcpu, struct vm_exit *exit);
 
 /*
  * Makes a VM, whose memory is zero and whose vCPUs are parked, as it is when switched on: devices

@@ -23,11 +23,12 @@ bool bus_add(struct bus *bus, uint64_t base, uint64_t size, const struct bus_ope
 
 static const struct bus_range *find(const struct bus *bus, uint64_t address, unsigned size)
 {
-    for (unsigned i = 0; i < bus->count; i++) {
-        const struct bus_range *range = &bus->ranges[i];
+    const struct bus_range *end = bus->ranges + bus->count;
 
-        if (address >= range->base && address - range->base < range->size &&
-            size <= range->size - (address - range->base)) {
+    for (const struct bus_range *range = bus->ranges; range < end; range++) {
+        uint64_t offset = address - range->base; /* beyond the size if the address is below */
+
+        if (offset < range->size && size <= range->size - offset) {
             return range;
         }
     }

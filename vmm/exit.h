@@ -67,6 +67,7 @@ struct exit_exception {
 
 struct vm_exit {
     enum exit_kind kind;
+    uint64_t rip; /* of the instruction that exited, or of the next one */
     /* Bytes of the instruction that exited; 0 where the hardware does not say. */
     uint8_t instruction_length;
     union {
@@ -83,10 +84,11 @@ struct vm_exit {
 
 /* What is to happen after an exit was handled. */
 enum exit_action {
-    ACTION_RESUME, /* run the guest on where it stopped */
-    ACTION_SKIP,   /* the instruction is done: go on behind it */
-    ACTION_WAIT,   /* behind the instruction, once an interrupt is pending */
-    ACTION_STOP,   /* this guest has ended */
+    ACTION_RESUME,       /* run the guest on where it stopped */
+    ACTION_SKIP,         /* the instruction is done: go on behind it */
+    ACTION_SKIP_AT_ONCE, /* likewise, and no timer, interrupt or state of the VM has changed */
+    ACTION_WAIT,         /* behind the instruction, once an interrupt is pending */
+    ACTION_STOP,         /* this guest has ended */
 };
 
 /* A word for the kind, as shown in counters and traces. */

@@ -7,17 +7,24 @@
 #include "vmm/panic.h"
 
 /*
+ * So many exits in a row may go by at once, without a look at what only others could have changed.
+ * They interrupt a guest for that, but Bochs 2.7 holds the machine's interrupts back from a guest
+ * that was entered with its own off.
+ */
+#define AT_ONCE_MOST 16U
+
+/*
  * An exit that the hardware could not explain ends its guest, and the report says everything that
  * is known: it is either a guest state the processor refuses or a bug of ours.
  */
 static enum exit_action crash(struct vcpu *vcpu, const struct vm_exit *exit)
 {
     vm_end(vcpu->vm, VM_CRASHED, "%s, code 0x%lx, at RIP 0x%lx", exit_kind_name(exit->kind),
-           exit->code, vcpu_get(vcpu, REGISTER_RIP));
+           exit->code, exit->rip);
     return ACTION_STOP;
 }
 
-static enum exit_action handle(struct vcpu *vcpu, const struct vm_exit *exit)
+static enum exit_action handle(struct vcpu *vcpu, struct vm_exit *exit)
 {
     switch (exit->kind) {
     case EXIT_HOST_INTERRUPT:
@@ -28,9 +35,9 @@ static enum exit_action handle(struct vcpu *vcpu, const struct vm_exit *exit)
     case EXIT_HALT:
         return ACTION_WAIT;
     case EXIT_FLUSH:
-        return ACTION_SKIP;
+        return ACTION_SKIP_AT_ONCE;
     case EXIT_SHUTDOWN:
-        vm_end(vcpu->vm, VM_CRASHED, "triple fault at RIP 0x%lx", vcpu_get(vcpu, REGISTER_RIP));
+        vm_end(vcpu->vm, VM_CRASHED, "triple fault at RIP 0x%lx", exit->rip);
         return ACTION_STOP;
     case EXIT_ENTRY_FAILED:
     case EXIT_UNEXPECTED:
@@ -42,7 +49,7 @@ static enum exit_action handle(struct vcpu *vcpu, const struct vm_exit *exit)
 }
 
 /* One entry and exit; keeps the counters. What is returned stays until the trace comes round. */
-static const struct vm_exit *enter(struct vcpu *vcpu)
+static struct vm_exit *enter(struct vcpu *vcpu)
 {
     struct trace_entry *entry = trace_next(&vcpu->trace);
     struct vm_exit *exit = &entry->exit;
@@ -52,7 +59,6 @@ static const struct vm_exit *enter(struct vcpu *vcpu)
     vcpu->statistics.ticks[vcpu->last_exit] += entry->entered - vcpu->last_exit_ticks;
     vcpu->vm->virtualization->run(vcpu, exit);
     entry->ticks = host_ticks();
-    entry->rip = vcpu_get(vcpu, REGISTER_RIP);
     vcpu->last_exit_ticks = entry->ticks;
     vcpu->statistics.ticks_guest += entry->ticks - entry->entered;
     vcpu->last_exit = exit->kind;
@@ -61,14 +67,44 @@ static const struct vm_exit *enter(struct vcpu *vcpu)
     return exit;
 }
 
-/* What an exit's handling asks for. False if the vCPU cannot go on now. */
-static bool finish(struct vcpu *vcpu, enum exit_action action, const struct vm_exit *exit)
+/* What is looked at before an entry, but not between exits that change none of it. */
+static void prepare(struct vcpu *vcpu, const struct schedule *schedule)
 {
-    if (action == ACTION_SKIP || action == ACTION_WAIT) {
-        vcpu->vm->virtualization->skip(vcpu, exit->instruction_length);
+    uint64_t deadline = arch_vcpu_deadline(vcpu);
+
+    if (vcpu->last_exit_ticks >= deadline) {
+        arch_vcpu_advance(vcpu, vcpu->last_exit_ticks);
+        deadline = arch_vcpu_deadline(vcpu);
     }
+    arch_vcpu_deliver(vcpu);
+    host_timer_arm(schedule_deadline(schedule, deadline));
+}
+
+/* Enters the guest until an exit after which there is something to be looked at. */
+static enum exit_action run_until_change(struct vcpu *vcpu, uint64_t panic_after_exits)
+{
+    enum exit_action action = ACTION_SKIP_AT_ONCE;
+
+    for (unsigned i = 0; i < AT_ONCE_MOST && action == ACTION_SKIP_AT_ONCE; i++) {
+        struct vm_exit *exit = enter(vcpu);
+
+        if (panic_after_exits != 0 && vcpu->trace.count >= panic_after_exits) {
+            panic("provoked by the configuration: debug.panic_after_exits = %lu",
+                  panic_after_exits);
+        }
+        action = handle(vcpu, exit);
+        if (action != ACTION_RESUME && action != ACTION_STOP) {
+            vcpu->vm->virtualization->skip(vcpu, exit->instruction_length);
+        }
+    }
+    return action;
+}
+
+/* False if the vCPU cannot go on now. */
+static bool goes_on_after(struct vcpu *vcpu, enum exit_action action)
+{
     if (action != ACTION_WAIT) {
-        return true;
+        return vcpu->last_exit != EXIT_HOST_INTERRUPT && !host_kicked();
     }
     if (!arch_vcpu_halt(vcpu)) { /* the guest's last instruction (Linux: "System halted") */
         vm_end(vcpu->vm, VM_CRASHED, "halted with interrupts off at RIP 0x%lx",
@@ -104,22 +140,8 @@ void vcpu_run(struct vcpu *vcpu, const struct schedule *schedule, uint64_t panic
     /* What became due while an exit was handled ends the next entry at once: the timer is late. */
     while (goes_on && vm_runnable(vm) && arch_vcpu_ready(vcpu) &&
            vcpu->last_exit_ticks < schedule->turn_end) {
-        uint64_t deadline = arch_vcpu_deadline(vcpu);
-
-        if (vcpu->last_exit_ticks >= deadline) {
-            arch_vcpu_advance(vcpu, vcpu->last_exit_ticks);
-            deadline = arch_vcpu_deadline(vcpu);
-        }
-        arch_vcpu_deliver(vcpu);
-        host_timer_arm(schedule_deadline(schedule, deadline));
-        const struct vm_exit *exit = enter(vcpu);
-
-        if (panic_after_exits != 0 && vcpu->trace.count >= panic_after_exits) {
-            panic("provoked by the configuration: debug.panic_after_exits = %lu",
-                  panic_after_exits);
-        }
-        goes_on = finish(vcpu, handle(vcpu, exit), exit) && exit->kind != EXIT_HOST_INTERRUPT &&
-                  !host_kicked();
+        prepare(vcpu, schedule);
+        goes_on = goes_on_after(vcpu, run_until_change(vcpu, panic_after_exits));
         host_work();
     }
     end(vcpu);

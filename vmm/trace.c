@@ -37,7 +37,7 @@ void trace_print(const struct trace *trace)
         char text[EXIT_TEXT_SIZE];
 
         exit_describe(&entry->exit, text, sizeof(text));
-        log_line("  %lu: tsc %lu rip 0x%lx %s %s", i, entry->ticks, entry->rip,
+        log_line("  %lu: tsc %lu rip 0x%lx %s %s", i, entry->ticks, entry->exit.rip,
                  exit_kind_name(entry->exit.kind), text);
     }
 }

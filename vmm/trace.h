@@ -13,7 +13,6 @@
 struct trace_entry {
     uint64_t entered; /* TSC at the entry that this exit ended */
     uint64_t ticks;   /* TSC at the exit */
-    uint64_t rip;     /* guest instruction that exited */
     struct vm_exit exit;
 };
 

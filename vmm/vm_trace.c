@@ -41,7 +41,7 @@ static bool write_exit(const struct vcpu *vcpu, uint64_t number)
     }
     exit_describe(&entry.exit, text, sizeof(text));
     format(line, sizeof(line), "x %u %lu %lu %lu %lx %s%s%s\n", vcpu->index, number, entry.entered,
-           entry.ticks, entry.rip, exit_kind_name(entry.exit.kind), text[0] == '\0' ? "" : " ",
+           entry.ticks, entry.exit.rip, exit_kind_name(entry.exit.kind), text[0] == '\0' ? "" : " ",
            text);
     host_debug_write(line);
     return true;

@@ -84,7 +84,7 @@ void arch_vcpu_reset(struct vcpu *vcpu)
     note('0', vcpu);
 }
 
-enum exit_action arch_handle_exit(struct vcpu *vcpu, const struct vm_exit *exit)
+enum exit_action arch_handle_exit(struct vcpu *vcpu, struct vm_exit *exit)
 {
     assert_int_equal(exit->kind, EXIT_PORT);
     switch (exit->port.size) {
@@ -131,7 +131,7 @@ static void run_guest(struct vcpu *vcpu, struct vm_exit *exit)
         *exit = (struct vm_exit){.kind = EXIT_HOST_INTERRUPT};
         return;
     case 'x':
-        *exit = (struct vm_exit){.kind = EXIT_SHUTDOWN};
+        *exit = (struct vm_exit){.kind = EXIT_SHUTDOWN, .rip = 0x1000};
         return;
     case 'k': /* somebody restarts, pauses, resumes or stops the guest */
         vm_request(vcpu->vm, VM_REQUEST_RESTART);

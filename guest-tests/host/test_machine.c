@@ -478,7 +478,9 @@ static void test_throttled_request_has_its_time(void **state)
     }
     available[2] = 2;
     write_register(0x050, 0);
-    machine_unlock(&machine.vm);
+    assert_false(machine_unlock(&machine.vm)); /* a poll is due earlier */
+    machine_lock(&machine.vm);
+    assert_true(machine_unlock(&machine.vm));
     assert_int_equal(used[2], 1);
     assert_true(machine_poll_time(&machine.vm) == 1005000);
     scripted_host.ticks = 1004999;
@@ -489,6 +491,37 @@ static void test_throttled_request_has_its_time(void **state)
     machine_poll(&machine.vm);
     assert_int_equal(used[2], 2);
     assert_true(machine_poll_time(&machine.vm) == UINT64_MAX);
+}
+
+/* Whether somebody has to look at what happened under the lock. */
+static void test_unlock_tells_of_interrupts(void **state)
+{
+    (void)state;
+    struct arch_vm *arch = machine.vm.arch;
+    struct vcpu *vcpu = &machine.vm.vcpus[1];
+
+    local_apic_write(&vcpu->arch->apic, APIC_SVR, 4, 0x1ff, 0);
+    machine_lock(&machine.vm);
+    io_apic_set(&arch->io_apic, 5, true); /* its pin is masked */
+    io_apic_set(&arch->io_apic, 5, false);
+    assert_true(machine_unlock(&machine.vm));
+    machine_lock(&machine.vm);
+    assert_true(bus_write(&machine.vm.mmio, LAYOUT_IO_APIC_BASE, 4, 0x10 + 2 * 5 + 1));
+    assert_true(bus_write(&machine.vm.mmio, LAYOUT_IO_APIC_BASE + 0x10, 4, 1U << 24));
+    assert_true(bus_write(&machine.vm.mmio, LAYOUT_IO_APIC_BASE, 4, 0x10 + 2 * 5));
+    assert_true(bus_write(&machine.vm.mmio, LAYOUT_IO_APIC_BASE + 0x10, 4, 0x41));
+    assert_false(machine_unlock(&machine.vm)); /* the edge was kept */
+    machine_lock(&machine.vm);
+    assert_true(machine_unlock(&machine.vm));
+    local_apic_accept(&vcpu->arch->apic, 0x41);
+    machine_lock(&machine.vm);
+    io_apic_set(&arch->io_apic, 5, false);
+    io_apic_set(&arch->io_apic, 5, true);
+    assert_false(machine_unlock(&machine.vm));
+    machine_lock(&machine.vm);
+    io_apic_set(&arch->io_apic, 5, false);
+    io_apic_set(&arch->io_apic, 5, true); /* one that waits already is no news */
+    assert_true(machine_unlock(&machine.vm));
 }
 
 static void test_statistics(void **state)
@@ -558,6 +591,7 @@ int main(void)
         cmocka_unit_test_setup(test_end_kicks_all, set_up_machine),
         cmocka_unit_test(test_unknown_accesses),
         cmocka_unit_test_setup(test_throttled_request_has_its_time, set_up),
+        cmocka_unit_test_setup(test_unlock_tells_of_interrupts, set_up_machine),
         cmocka_unit_test_setup(test_statistics, set_up_machine),
     };
 

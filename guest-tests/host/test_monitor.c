@@ -218,7 +218,7 @@ static void test_listings(void **state)
 static void test_last_exits(void **state)
 {
     (void)state;
-    const struct trace_entry entry = {.ticks = 100, .rip = 0x1000, .exit = {.kind = EXIT_HALT}};
+    const struct trace_entry entry = {.ticks = 100, .exit = {.kind = EXIT_HALT, .rip = 0x1000}};
 
     vms[0].vcpu_count = 2;
     record_exit(&vcpus[0][1].trace, &entry);

@@ -40,9 +40,9 @@ static void fill(void)
 /* Executes one instruction with all status flags set before, and looks at all that it may touch. */
 static uint64_t execute(unsigned reg, unsigned size, bool answered)
 {
-    const struct vm_exit exit = {.kind = EXIT_RANDOM,
-                                 .instruction_length = LENGTH,
-                                 .random = {.reg = (uint8_t)reg, .size = (uint8_t)size}};
+    struct vm_exit exit = {.kind = EXIT_RANDOM,
+                           .instruction_length = LENGTH,
+                           .random = {.reg = (uint8_t)reg, .size = (uint8_t)size}};
     uint64_t before[GENERAL_REGISTERS];
 
     for (unsigned i = 0; i < GENERAL_REGISTERS; i++) {

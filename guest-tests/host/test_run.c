@@ -16,7 +16,7 @@
 #define ARCH_TICKS  10U  /* each arch_handle_exit() */
 #define WORK_TICKS  1U   /* each arch_vcpu_deliver() */
 #define SLICE       1000U
-#define SCRIPT      16U
+#define SCRIPT      20U
 
 /* What the guest does: one exit after another, and what handling it returns. */
 static struct {
@@ -94,7 +94,7 @@ void arch_vcpu_deliver(struct vcpu *vcpu)
     note('d');
 }
 
-enum exit_action arch_handle_exit(struct vcpu *vcpu, const struct vm_exit *exit)
+enum exit_action arch_handle_exit(struct vcpu *vcpu, struct vm_exit *exit)
 {
     assert_ptr_equal(vcpu, &tested);
     note('h');
@@ -116,6 +116,7 @@ static void run_guest(struct vcpu *vcpu, struct vm_exit *exit)
     scripted_host.ticks += GUEST_TICKS;
     rip += 0x10;
     *exit = script.exits[script.played++];
+    exit->rip = rip;
     exit->instruction_length = LENGTH;
 }
 
@@ -196,6 +197,46 @@ static void test_order(void **state)
     assert_string_equal(vm.end_reason, "powered off");
 }
 
+/* An exit that changes nothing leads straight back, but not without end. */
+static void test_at_once(void **state)
+{
+    (void)state;
+    guest_does((struct vm_exit){.kind = EXIT_CPUID}, ACTION_SKIP_AT_ONCE);
+    guest_does((struct vm_exit){.kind = EXIT_FLUSH}, ACTION_STOP);
+    guest_does((struct vm_exit){.kind = EXIT_MEMORY}, ACTION_SKIP);
+    guest_ends();
+    run();
+    assert_string_equal(calls, "rtdGhsGsGhsrtdGh");
+    assert_int_equal(skipped, 3 * LENGTH);
+    assert_int_equal(scripted_host.worked, 2);
+    assert_int_equal(tested.statistics.exits[EXIT_CPUID], 1);
+    assert_int_equal(tested.statistics.ticks[EXIT_CPUID], ARCH_TICKS);
+    assert_int_equal(tested.trace.count, 4);
+}
+
+static void test_at_once_is_bounded(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 17; i++) {
+        guest_does((struct vm_exit){.kind = EXIT_FLUSH}, ACTION_STOP);
+    }
+    guest_ends();
+    run();
+    assert_string_equal(calls, "rtdGsGsGsGsGsGsGsGsGsGsGsGsGsGsGsGsrtdGsGh");
+    assert_int_equal(scripted_host.worked, 2);
+}
+
+/* What has become of the VM, or of the machine, in the meantime is seen by the exit it causes. */
+static void test_interrupt_after_at_once(void **state)
+{
+    (void)state;
+    guest_does((struct vm_exit){.kind = EXIT_CPUID}, ACTION_SKIP_AT_ONCE);
+    guest_does((struct vm_exit){.kind = EXIT_HOST_INTERRUPT}, ACTION_STOP);
+    run();
+    assert_string_equal(calls, "rtdGhsG");
+    assert_int_equal(scripted_host.taken, 1);
+}
+
 /* What is due for the vCPU itself is done before it is entered, and the timer set for what follows.
  */
 static void test_due(void **state)
@@ -262,7 +303,7 @@ static void test_neutral_exits(void **state)
     guest_does((struct vm_exit){.kind = EXIT_FLUSH}, ACTION_STOP);
     guest_ends();
     run();
-    assert_string_equal(calls, "rtdGrtdGsrtdGh");
+    assert_string_equal(calls, "rtdGrtdGsGh");
     assert_int_equal(script.handled, 1);
 }
 
@@ -347,11 +388,11 @@ static void test_trace(void **state)
     guest_ends();
     run();
     assert_int_equal(tested.trace.count, 3);
-    assert_int_equal(tested.trace.entries[0].rip, 0x1010);
+    assert_int_equal(tested.trace.entries[0].exit.rip, 0x1010);
     assert_int_equal(tested.trace.entries[0].entered, 1000000 + WORK_TICKS);
     assert_int_equal(tested.trace.entries[0].ticks, 1000000 + WORK_TICKS + GUEST_TICKS);
     assert_int_equal(tested.trace.entries[0].exit.kind, EXIT_CPUID);
-    assert_int_equal(tested.trace.entries[1].rip, 0x1020 + LENGTH);
+    assert_int_equal(tested.trace.entries[1].exit.rip, 0x1020 + LENGTH);
     assert_int_equal(tested.trace.entries[1].exit.vector, 0x31);
     assert_int_equal(tested.last_exit, EXIT_PORT);
 }
@@ -454,6 +495,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_order, set_up),
+        cmocka_unit_test_setup(test_at_once, set_up),
+        cmocka_unit_test_setup(test_at_once_is_bounded, set_up),
+        cmocka_unit_test_setup(test_interrupt_after_at_once, set_up),
         cmocka_unit_test_setup(test_due, set_up),
         cmocka_unit_test_setup(test_ended_before, set_up),
         cmocka_unit_test_setup(test_actions, set_up),

@@ -25,9 +25,9 @@ static int set_up(void **state)
 
 static void record(uint64_t ticks, uint64_t rip, const struct vm_exit *exit)
 {
-    const struct trace_entry entry = {
-        .entered = ticks - 5, .ticks = ticks, .rip = rip, .exit = *exit};
+    struct trace_entry entry = {.entered = ticks - 5, .ticks = ticks, .exit = *exit};
 
+    entry.exit.rip = rip;
     record_exit(&trace, &entry);
 }
 
@@ -142,7 +142,7 @@ static void test_history(void **state)
         assert_true(trace_read(&trace, i, &entry));
         assert_int_equal(entry.entered, 10 * i - 5);
         assert_int_equal(entry.ticks, 10 * i);
-        assert_int_equal(entry.rip, i);
+        assert_int_equal(entry.exit.rip, i);
         assert_int_equal(entry.exit.kind, EXIT_EOI);
         assert_int_equal(entry.exit.vector, i % 256);
     }
@@ -212,13 +212,13 @@ static void test_dump(void **state)
     assert_true(vm_trace_enable(&vm, 2000000000, &arena));
     assert_int_equal(arena.used, arena.size);
 
-    const struct trace_entry port = {
-        .entered = 100,
-        .ticks = 150,
-        .rip = 0xffffffff81000000,
-        .exit = {.kind = EXIT_PORT, .port = {.port = 0x3f8, .size = 1, .write = true}}};
+    const struct trace_entry port = {.entered = 100,
+                                     .ticks = 150,
+                                     .exit = {.kind = EXIT_PORT,
+                                              .rip = 0xffffffff81000000,
+                                              .port = {.port = 0x3f8, .size = 1, .write = true}}};
     const struct trace_entry halt = {
-        .entered = 170, .ticks = 180, .rip = 0x1000, .exit = {.kind = EXIT_HALT}};
+        .entered = 170, .ticks = 180, .exit = {.kind = EXIT_HALT, .rip = 0x1000}};
 
     record_exit(&vcpus[0].trace, &port);
     record_exit(&vcpus[1].trace, &port);

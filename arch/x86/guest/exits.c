@@ -42,9 +42,12 @@ static enum exit_action handle_port(struct vcpu *vcpu, const struct exit_port *p
     return vm_running(vm) ? ACTION_SKIP : ACTION_STOP;
 }
 
-/* Reads or writes a device, with the machine's lock held around it, or the vCPU's own APIC. */
-static uint64_t access_memory(struct vcpu *vcpu, uint64_t gpa,
-                              const struct mmio_instruction *access, uint64_t value)
+/*
+ * Reads or writes `value`: a device's, with the machine's lock held around it, or the vCPU's own
+ * APIC's. False if some vCPU, this one perhaps, has to look at what has changed.
+ */
+static bool access_memory(struct vcpu *vcpu, uint64_t gpa, const struct mmio_instruction *access,
+                          uint64_t *value)
 {
     struct vm *vm = vcpu->vm;
     struct local_apic *apic = &vcpu->arch->apic;
@@ -52,28 +55,30 @@ static uint64_t access_memory(struct vcpu *vcpu, uint64_t gpa,
     bool answered;
 
     if (apic_offset < LAYOUT_APIC_SIZE && local_apic_in_xapic_mode(apic)) {
-        if (!access->is_write) {
-            return local_apic_read(apic, apic_offset, access->size, host_ticks());
+        if (access->is_write) {
+            local_apic_write(apic, apic_offset, access->size, *value, host_ticks());
+        } else {
+            *value = local_apic_read(apic, apic_offset, access->size, host_ticks());
         }
-        local_apic_write(apic, apic_offset, access->size, value, host_ticks());
-        return 0;
+        return false;
     }
     machine_lock(vm);
     if (access->is_write) {
-        answered = bus_write(&vm->mmio, gpa, access->size, value);
+        answered = bus_write(&vm->mmio, gpa, access->size, *value);
     } else {
-        value = UINT64_MAX;
-        answered = bus_read(&vm->mmio, gpa, access->size, &value);
+        *value = UINT64_MAX;
+        answered = bus_read(&vm->mmio, gpa, access->size, value);
+        *value &= access_mask(access->size);
     }
     if (!answered) {
         machine_count_unknown(&vm->arch->unknown_memory, gpa & ~0xfffULL);
     }
-    machine_unlock(vm);
-    return value & access_mask(access->size);
+    return machine_unlock(vm);
 }
 
-static enum exit_action handle_memory(struct vcpu *vcpu, const struct exit_memory *memory)
+static enum exit_action handle_memory(struct vcpu *vcpu, struct vm_exit *exit)
 {
+    const struct exit_memory *memory = &exit->memory;
     const struct mmio_instruction *instruction = NULL;
     struct fetched_instruction fetched;
 
@@ -87,19 +92,22 @@ static enum exit_action handle_memory(struct vcpu *vcpu, const struct exit_memor
                memory->fetch  ? "executes at"
                : memory->walk ? "has a page table at"
                               : "accesses",
-               memory->gpa, vcpu_get(vcpu, REGISTER_RIP));
+               memory->gpa, exit->rip);
         return ACTION_STOP;
     }
     enum general_register number = (enum general_register)instruction->reg;
     uint64_t old = instruction->is_immediate ? 0 : vcpu_general_register(vcpu, number);
-    uint64_t value = access_memory(vcpu, memory->gpa, instruction,
-                                   instruction->is_write ? mmio_write_value(instruction, old) : 0);
+    uint64_t value = instruction->is_write ? mmio_write_value(instruction, old) : 0;
+    bool settled = access_memory(vcpu, memory->gpa, instruction, &value);
 
     if (!instruction->is_write) {
         vcpu_set_general_register(vcpu, number, mmio_read_result(instruction, old, value));
     }
-    vcpu->vm->virtualization->skip(vcpu, instruction->length);
-    return vm_running(vcpu->vm) ? ACTION_RESUME : ACTION_STOP;
+    exit->instruction_length = instruction->length;
+    if (!vm_running(vcpu->vm)) {
+        return ACTION_STOP;
+    }
+    return settled ? ACTION_SKIP_AT_ONCE : ACTION_SKIP;
 }
 
 static enum exit_action handle_cpuid(struct vcpu *vcpu)
@@ -117,7 +125,7 @@ static enum exit_action handle_cpuid(struct vcpu *vcpu)
     vcpu->general[GENERAL_RBX] = answer.ebx;
     vcpu->general[GENERAL_RCX] = answer.ecx;
     vcpu->general[GENERAL_RDX] = answer.edx;
-    return ACTION_SKIP;
+    return ACTION_SKIP_AT_ONCE;
 }
 
 static bool is_apic_msr(uint32_t index)
@@ -194,7 +202,7 @@ static enum exit_action handle_msr(struct vcpu *vcpu, const struct vm_exit *exit
 
         machine_lock(vcpu->vm);
         machine_count_unknown(&arch->unknown_msrs, exit->msr.index);
-        machine_unlock(vcpu->vm);
+        (void)machine_unlock(vcpu->vm);
         return fault(vcpu, VECTOR_GENERAL_PROTECTION);
     }
     if (exit->kind == EXIT_MSR_READ) {
@@ -265,25 +273,27 @@ static enum exit_action handle_xsetbv(struct vcpu *vcpu, const struct exit_msr *
     return ACTION_SKIP;
 }
 
-static enum exit_action handle_exception(struct vcpu *vcpu, const struct exit_exception *exception)
+static enum exit_action handle_exception(struct vcpu *vcpu, const struct vm_exit *exit)
 {
+    const struct exit_exception *exception = &exit->exception;
+
     if (exception->vector == VECTOR_MACHINE_CHECK) {
         panic("machine check while guest \"%s\" ran, at its RIP 0x%lx", vcpu->vm->name,
-              vcpu_get(vcpu, REGISTER_RIP));
+              exit->rip);
     }
     vcpu->vm->virtualization->inject_exception(vcpu, exception->vector, exception->has_error_code,
                                                exception->error_code);
     return ACTION_RESUME;
 }
 
-enum exit_action arch_handle_exit(struct vcpu *vcpu, const struct vm_exit *exit)
+enum exit_action arch_handle_exit(struct vcpu *vcpu, struct vm_exit *exit)
 {
     pv_eoi_collect(&vcpu->arch->pv_eoi, &vcpu->arch->apic);
     switch (exit->kind) {
     case EXIT_PORT:
         return handle_port(vcpu, &exit->port);
     case EXIT_MEMORY:
-        return handle_memory(vcpu, &exit->memory);
+        return handle_memory(vcpu, exit);
     case EXIT_CPUID:
         return handle_cpuid(vcpu);
     case EXIT_MSR_READ:
@@ -300,7 +310,7 @@ enum exit_action arch_handle_exit(struct vcpu *vcpu, const struct vm_exit *exit)
         random_instruction(vcpu, &exit->random);
         return ACTION_SKIP;
     case EXIT_EXCEPTION:
-        return handle_exception(vcpu, &exit->exception);
+        return handle_exception(vcpu, exit);
     default:
         return fault(vcpu, VECTOR_INVALID_OPCODE);
     }

@@ -18,6 +18,7 @@
 void machine_lock(struct vm *vm)
 {
     spin_lock_acquire(&vm->arch->lock);
+    vm->arch->settled = true;
 }
 
 /* The TSC at which the CMOS clock's alarm is due. */
@@ -33,7 +34,7 @@ static uint64_t alarm_time(const struct arch_vm *arch)
            (alarm > clock->unix_seconds ? alarm - clock->unix_seconds : 0) * clock->frequency;
 }
 
-void machine_unlock(struct vm *vm)
+bool machine_unlock(struct vm *vm)
 {
     struct arch_vm *arch = vm->arch;
     uint64_t poll = alarm_time(arch);
@@ -51,12 +52,14 @@ void machine_unlock(struct vm *vm)
         poll = soon < poll ? soon : poll;
     }
     bool earlier = poll < arch->poll_time;
+    bool settled = arch->settled && !earlier;
 
     __atomic_store_n(&arch->poll_time, poll, __ATOMIC_RELAXED);
     spin_lock_release(&arch->lock);
     if (earlier) {
         host_kick_vcpu(&vm->vcpus[0]); /* which polls, and may be asleep until later */
     }
+    return settled;
 }
 
 uint64_t machine_poll_time(const struct vm *vm)
@@ -75,7 +78,7 @@ void machine_poll(struct vm *vm)
     if (arch->has_rng) {
         rng_poll(&arch->rng);
     }
-    machine_unlock(vm);
+    (void)machine_unlock(vm);
 }
 
 static void kick(struct vm *vm, uint64_t vcpus)
@@ -91,8 +94,10 @@ static void kick(struct vm *vm, uint64_t vcpus)
 static void deliver_message(void *context, const struct apic_message *message)
 {
     struct vm *vm = context;
+    uint64_t interrupted = local_apic_dispatch(vm->arch->apics, vm->vcpu_count, NULL, message);
 
-    kick(vm, local_apic_dispatch(vm->arch->apics, vm->vcpu_count, NULL, message));
+    vm->arch->settled &= interrupted == 0;
+    kick(vm, interrupted);
 }
 
 static void send_ipi(void *context, const struct apic_message *message)
@@ -109,7 +114,7 @@ static void end_of_interrupt(void *context, uint8_t vector)
 
     machine_lock(vm);
     io_apic_eoi(&vm->arch->io_apic, vector);
-    machine_unlock(vm);
+    (void)machine_unlock(vm);
 }
 
 static uint64_t clock_seconds(void *context)
@@ -206,15 +211,16 @@ static bool add_devices(struct vm *vm, struct arena *arena)
 {
     struct arch_vm *arch = vm->arch;
 
-    return bus_add(&vm->mmio, LAYOUT_IO_APIC_BASE, LAYOUT_APIC_SIZE, &io_apic_bus_operations,
+    /* The entropy device first: it is what a guest accesses most. */
+    return add_rng(vm, arena) &&
+           bus_add(&vm->mmio, LAYOUT_IO_APIC_BASE, LAYOUT_APIC_SIZE, &io_apic_bus_operations,
                    &arch->io_apic) &&
            bus_add(&vm->ports, LAYOUT_UART_PORT, UART_PORTS, &uart_bus_operations, &arch->uart) &&
            bus_add(&vm->ports, LAYOUT_RTC_PORT, RTC_PORTS, &rtc_bus_operations, &arch->rtc) &&
            bus_add(&vm->ports, LAYOUT_POWER_PORT, POWER_ACPI_PORTS, &power_acpi_operations,
                    &arch->power) &&
            bus_add(&vm->ports, LAYOUT_KEYBOARD_PORT, 1, &power_keyboard_operations, &arch->power) &&
-           bus_add(&vm->ports, LAYOUT_PCI_RESET_PORT, 1, &power_pci_operations, &arch->power) &&
-           add_rng(vm, arena);
+           bus_add(&vm->ports, LAYOUT_PCI_RESET_PORT, 1, &power_pci_operations, &arch->power);
 }
 
 static void reset_vcpu(struct vcpu *vcpu)
@@ -288,7 +294,7 @@ static void reset_machine(struct vm *vm)
     memset(&arch->unknown_ports, 0, sizeof(arch->unknown_ports));
     memset(&arch->unknown_msrs, 0, sizeof(arch->unknown_msrs));
     memset(&arch->unknown_memory, 0, sizeof(arch->unknown_memory));
-    machine_unlock(vm);
+    (void)machine_unlock(vm);
 }
 
 bool machine_create(struct vm *vm, const struct machine_setup *setup, struct arena *arena)

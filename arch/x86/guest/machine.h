@@ -76,6 +76,7 @@ struct arch_vcpu {
 
 struct arch_vm {
     struct spin_lock lock; /* around every device and the I/O APIC */
+    bool settled;          /* whoever holds the lock has interrupted nobody so far */
     uint64_t poll_time;    /* TSC when a device is to be looked at without its guest; atomic */
     struct machine_setup setup;
     const struct cpu_policy *policy;
@@ -104,9 +105,12 @@ struct arch_vm {
  */
 bool machine_create(struct vm *vm, const struct machine_setup *setup, struct arena *arena);
 
-/* Around every use of a device. Unlocking notes when the devices want to be polled. */
+/*
+ * Around every use of a device. Unlocking notes when the devices want to be polled; it returns
+ * whether no vCPU has to look at anything: none was interrupted, nor is one to poll earlier.
+ */
 void machine_lock(struct vm *vm);
-void machine_unlock(struct vm *vm);
+bool machine_unlock(struct vm *vm);
 
 /* The TSC at which machine_poll() is due; UINT64_MAX for never. */
 uint64_t machine_poll_time(const struct vm *vm);

@@ -13,7 +13,7 @@ uint64_t port_read(struct vm *vm, uint16_t port, unsigned size)
     if (!bus_read(&vm->ports, port, size, &value)) {
         machine_count_unknown(&arch->unknown_ports, port);
     }
-    machine_unlock(vm);
+    (void)machine_unlock(vm);
     return value & access_mask(size);
 }
 
@@ -25,5 +25,5 @@ void port_write(struct vm *vm, uint16_t port, unsigned size, uint64_t value)
     if (!bus_write(&vm->ports, port, size, value & access_mask(size))) {
         machine_count_unknown(&arch->unknown_ports, port);
     }
-    machine_unlock(vm);
+    (void)machine_unlock(vm);
 }

@@ -185,7 +185,7 @@ static void hand_over(struct vm *vm, struct console_channel *channel)
            (!vm_running(vm) || uart_receive(&vm->arch->uart, byte))) {
         console_channel_drop_typed(channel);
     }
-    machine_unlock(vm);
+    (void)machine_unlock(vm);
 }
 
 static void serve_console(uint64_t now)

@@ -284,6 +284,7 @@ void svm_translate_exit(struct vcpu *vcpu, struct vm_exit *exit)
     struct backend_vcpu *backend = vcpu->backend;
     uint32_t code = (uint32_t)backend->vmcb->exit_code;
 
+    exit->rip = backend->vmcb->state.rip;
     if (code == EXIT_CODE_INVALID) {
         exit->kind = EXIT_ENTRY_FAILED;
         exit->code = backend->vmcb->exit_code;

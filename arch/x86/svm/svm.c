@@ -214,7 +214,7 @@ static void write_task_priority(struct vcpu *vcpu, struct vm_exit *exit)
     } else {
         svm_inject_exception(vcpu, VECTOR_GENERAL_PROTECTION, true, 0);
     }
-    *exit = (struct vm_exit){.kind = EXIT_INTERRUPT_WINDOW};
+    *exit = (struct vm_exit){.kind = EXIT_INTERRUPT_WINDOW, .rip = exit->rip};
 }
 
 static void svm_run(struct vcpu *vcpu, struct vm_exit *exit)

@@ -257,6 +257,7 @@ void vmx_translate_exit(struct vcpu *vcpu, struct vm_exit *exit)
 {
     uint32_t reason = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
 
+    exit->rip = vmcs_read(VMCS_GUEST_RIP);
     if ((reason & REASON_ENTRY_FAILED) != 0) {
         exit->kind = EXIT_ENTRY_FAILED;
         exit->code = reason;

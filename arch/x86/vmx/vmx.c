@@ -492,6 +492,7 @@ static void vmx_run(struct vcpu *vcpu, struct vm_exit *exit)
     }
     if (!vmx_enter(vcpu->general, backend->launched)) {
         exit->kind = EXIT_ENTRY_FAILED;
+        exit->rip = vmcs_read(VMCS_GUEST_RIP);
         exit->code = vmcs_read(VMCS_INSTRUCTION_ERROR);
         return;
     }
