@@ -278,8 +278,7 @@ static enum exit_action handle_exception(struct vcpu *vcpu, const struct vm_exit
     const struct exit_exception *exception = &exit->exception;
 
     if (exception->vector == VECTOR_MACHINE_CHECK) {
-        panic("machine check while guest \"%s\" ran, at its RIP 0x%lx", vcpu->vm->name,
-              exit->rip);
+        panic("machine check while guest \"%s\" ran, at its RIP 0x%lx", vcpu->vm->name, exit->rip);
     }
     vcpu->vm->virtualization->inject_exception(vcpu, exception->vector, exception->has_error_code,
                                                exception->error_code);
