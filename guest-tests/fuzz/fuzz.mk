@@ -3,6 +3,7 @@
 # transport and the rings, step by step against a model of them.
 SECONDS := 60
 FUZZ_TARGETS := virtio reference
+FUZZ_PROGRAMS = $(FUZZ_TARGETS:%=$(BUILD)/fuzz/fuzz_%) $(BUILD)/fuzz/fuzz_config
 FUZZ_CC := clang
 FUZZ_CFLAGS := $(COMMON) -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 FUZZ_LDFLAGS := -fsanitize=fuzzer,address,undefined

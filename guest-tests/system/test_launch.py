@@ -208,25 +208,6 @@ def test_image_errors_name_the_file(tmp_path, arguments, status, text):
     assert not (tmp_path / "d.img").exists()
 
 
-def test_summary_counts(tmp_path):
-    """cmocka's counts, pytest's, any other program's exit status, and a crash."""
-    cmocka = tmp_path / "cmocka"
-    cmocka.write_text("#!/bin/sh\necho '[  PASSED  ] 5 test(s).'\n"
-                      "echo '[  FAILED  ] 2 test(s), listed below:'\nexit 2\n", encoding="ascii")
-    crash = tmp_path / "crash"
-    crash.write_text("#!/bin/sh\necho '[  PASSED  ] 1 test(s).'\nexit 1\n", encoding="ascii")
-    for script in (cmocka, crash):
-        script.chmod(0o755)
-    inner = tmp_path / "test_inner.py"
-    inner.write_text("import pytest\ndef test_a(): pass\ndef test_b(): pytest.skip('why')\n",
-                     encoding="ascii")
-    done = subprocess.run([ROOT / "tools/test-summary", str(cmocka), str(crash), "true",
-                           f"/usr/bin/python3 -m pytest -p no:cacheprovider {inner}"],
-                          capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stdout.splitlines()[-1] == "8 passed, 3 failed, 1 skipped"
-
-
 def test_terminal_is_raw_and_given_back(tmp_path):
     """On a terminal keys go to the machine, Ctrl-C too; Ctrl-] ends the run."""
     child = pexpect.spawn(str(ROOT / "tools/launch"), [*QUICK, str(probe_image(tmp_path, "echo"))],

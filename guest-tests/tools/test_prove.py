@@ -34,7 +34,7 @@ def prove(directory, source, unproved="", options=()):
     path.write_text(source, encoding="utf-8")
     known.write_text(unproved.format(path=path), encoding="utf-8")
     run = subprocess.run([ROOT / "tools/prove", "--timeout", "20", "--unproved", known,
-                          *options, path],
+                          "--work", directory.parent / "work", *options, path],
                          capture_output=True, text=True, check=False)
     print(run.stdout, run.stderr)
     return run.returncode, [line.strip() for line in run.stdout.splitlines()] + [run.stderr.strip()]
