@@ -40,7 +40,7 @@ struct code_state {
     uint64_t cr4;
     uint64_t efer;
     uint64_t cs_base;
-    uint16_t cs_attributes; /* as in struct segment */
+    uint64_t cs_attributes; /* as in struct segment */
 };
 
 /* Flat segments in both: with the caller's page tables, or in protected mode without paging. */
@@ -79,6 +79,15 @@ typedef void (*requirement_report)(void *context, const char *name, bool present
 /* ... or only where they are sound; these are not the backend's to say. */
 #define GUEST_HAS_RDRAND (1U << 2)
 #define GUEST_HAS_RDSEED (1U << 3)
+
+/* Replaces a value that is known. Returns 0 if it is the same, as their bitwise difference. */
+static inline uint64_t update_value(uint64_t *known, uint64_t value)
+{
+    uint64_t difference = *known ^ value;
+
+    *known = value;
+    return difference;
+}
 
 struct virtualization {
     const char *name;
@@ -141,8 +150,11 @@ struct virtualization {
     void (*set)(struct vcpu *vcpu, enum vcpu_register name, uint64_t value);
     void (*get_segment)(struct vcpu *vcpu, enum segment_name name, struct segment *segment);
 
-    /* What the two before say of the next instruction, at once: for each exit that is decoded. */
-    void (*get_code)(struct vcpu *vcpu, struct code_state *code);
+    /*
+     * Brings up to date what is known of the next instruction: for each exit that is decoded.
+     * Returns whether anything of it was different.
+     */
+    bool (*update_code)(struct vcpu *vcpu, struct code_state *code);
 
     /* Moves past the instruction that exited, of `length` bytes, and ends its shadows. */
     void (*skip)(struct vcpu *vcpu, unsigned length);

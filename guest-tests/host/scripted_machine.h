@@ -107,9 +107,10 @@ static inline void scripted_get_segment(struct vcpu *vcpu, enum segment_name nam
     *segment = hardware_of(vcpu)->segments[name];
 }
 
-static inline void scripted_get_code(struct vcpu *vcpu, struct code_state *code)
+static inline bool scripted_update_code(struct vcpu *vcpu, struct code_state *code)
 {
     const struct backend_vcpu *hardware = hardware_of(vcpu);
+    const struct code_state old = *code;
 
     *code = (struct code_state){
         .rip = hardware->registers[REGISTER_RIP],
@@ -120,6 +121,7 @@ static inline void scripted_get_code(struct vcpu *vcpu, struct code_state *code)
         .cs_base = hardware->segments[SEGMENT_CS].base,
         .cs_attributes = hardware->segments[SEGMENT_CS].attributes,
     };
+    return memcmp(&old, code, sizeof(old)) != 0;
 }
 
 static inline void scripted_skip(struct vcpu *vcpu, unsigned length)
@@ -215,7 +217,7 @@ static const struct virtualization scripted_virtualization = {
     .get = scripted_get,
     .set = scripted_set,
     .get_segment = scripted_get_segment,
-    .get_code = scripted_get_code,
+    .update_code = scripted_update_code,
     .skip = scripted_skip,
     .inject_exception = scripted_inject_exception,
     .inject_interrupt = scripted_inject_interrupt,

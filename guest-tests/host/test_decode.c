@@ -403,47 +403,6 @@ static void test_examples(void **state)
     assert_int_equal(decoded.immediate, 0xfffffffe);
 }
 
-/* More instructions than there are rows, some refused, some that differ in one byte or the mode. */
-static void test_again(void **state)
-{
-    (void)state;
-    static const uint8_t beginnings[][4] = {
-        {0x89, 0x07}, {0x8b, 0x07}, {0x88, 0x27},       {0x40, 0x88, 0x27}, {0xc6, 0x07, 0x55},
-        {0xa1, 0x50}, {0x01, 0x07}, {0x66, 0x89, 0x07}, {0x63, 0x07},       {0x0f, 0xb6, 0x07},
-    };
-    struct mmio_decoded memory = {0};
-    uint32_t random = 1;
-
-    for (unsigned i = 0; i < 3000; i++) {
-        uint8_t bytes[INSTRUCTION_MAX_LENGTH] = {0};
-        struct mmio_instruction expected = {0};
-
-        random = random * 1664525 + 1013904223;
-        enum code_size code = (enum code_size)(random >> 30 == 3 ? 0 : random >> 30);
-        size_t available = (random >> 20 & 7) == 0 ? 2 : sizeof(bytes);
-
-        memcpy(bytes, beginnings[(random >> 8) % ARRAY_LENGTH(beginnings)], 4);
-        bytes[sizeof(bytes) - 1] = random >> 28 & 1;
-        bool good = mmio_decode(bytes, available, code, &expected);
-
-        const struct mmio_instruction *found = mmio_decode_again(&memory, bytes, available, code);
-
-        assert_int_equal(found != NULL, good);
-        if (found == NULL) {
-            continue;
-        }
-        assert_int_equal(found->length, expected.length);
-        assert_int_equal(found->size, expected.size);
-        assert_int_equal(found->is_write, expected.is_write);
-        assert_int_equal(found->is_immediate, expected.is_immediate);
-        assert_int_equal(found->immediate, expected.immediate);
-        assert_int_equal(found->reg, expected.reg);
-        assert_int_equal(found->register_size, expected.register_size);
-        assert_int_equal(found->high_byte, expected.high_byte);
-        assert_int_equal(found->sign_extend, expected.sign_extend);
-    }
-}
-
 static void test_refusals(void **state)
 {
     (void)state;
@@ -493,7 +452,6 @@ int main(void)
         cmocka_unit_test(test_random_bytes_agree_with_zydis),
         cmocka_unit_test(test_length_limit),
         cmocka_unit_test(test_examples),
-        cmocka_unit_test(test_again),
         cmocka_unit_test(test_refusals),
     };
 

@@ -211,8 +211,8 @@ static void test_fetch_wraps_at_4_gib_outside_long_mode(void **state)
     free(fixture.ram);
 }
 
-/* A remembered translation yields what a fresh one would, whatever the guest changed since. */
-static void test_fetch_again(void **state)
+/* A walk that was noted holds until one of the entries it read is another. */
+static void test_noted_walk(void **state)
 {
     (void)state;
     static const struct {
@@ -221,88 +221,60 @@ static void test_fetch_again(void **state)
     } levels[] = {{0x1000, 256}, {0x2000, 1}, {0x3000, 1}, {0x4000, 1}};
     const uint64_t linear = 0xffff800040201010;
     struct fixture fixture = make_four_level();
-    struct guest_translations last = {0};
-    uint8_t bytes[GUEST_FETCH_SIZE];
+    struct guest_walk walk;
+    uint64_t gpa;
 
-    memcpy(fixture.ram + 0x5010, "the code of this", 16);
-    for (unsigned i = 0; i < 2; i++) {
-        memset(bytes, 0, sizeof(bytes));
-        assert_int_equal(guest_fetch_again(&fixture.memory, &fixture.paging, &last, linear, bytes),
-                         16);
-        assert_memory_equal(bytes, "the code of this", 16);
-        assert_int_equal(last.rows[1].levels, 4);
-    }
-    memcpy(fixture.ram + 0x5010, "THE", 3); /* the page's own bytes are read anew */
-    (void)guest_fetch_again(&fixture.memory, &fixture.paging, &last, linear, bytes);
-    assert_memory_equal(bytes, "THE code of this", 16);
+    assert_true(guest_translate_noted(&fixture.memory, &fixture.paging, linear, &gpa, &walk));
+    assert_int_equal(gpa, 0x5010);
     for (unsigned i = 0; i < 4; i++) {
         uint64_t entry;
 
         memcpy(&entry, fixture.ram + levels[i].table + 8 * levels[i].index, sizeof(entry));
-        put64(&fixture, levels[i].table, levels[i].index, 0);
-        assert_int_equal(guest_fetch_again(&fixture.memory, &fixture.paging, &last, linear, bytes),
-                         0);
+        assert_true(guest_walk_holds(&walk));
+        assert_int_equal(walk.values[i], entry);
+        put64(&fixture, levels[i].table, levels[i].index, entry ^ 1ULL << 63);
+        assert_false(guest_walk_holds(&walk));
         put64(&fixture, levels[i].table, levels[i].index, entry);
-        assert_int_equal(guest_fetch_again(&fixture.memory, &fixture.paging, &last, linear, bytes),
-                         16);
     }
-    put64(&fixture, 0x4000, 1, 0x6001); /* another page takes its place */
-    memcpy(fixture.ram + 0x6010, "other", 5);
-    (void)guest_fetch_again(&fixture.memory, &fixture.paging, &last, linear, bytes);
-    assert_memory_equal(bytes, "other", 5);
-    fixture.paging.cr3 = 0x7000; /* other tables, which map nothing */
-    assert_int_equal(guest_fetch_again(&fixture.memory, &fixture.paging, &last, linear, bytes), 0);
-    fixture.paging.cr3 = 0x1000;
-    fixture.paging.cr0 = 0; /* no paging: the address is beyond RAM */
-    assert_int_equal(guest_fetch_again(&fixture.memory, &fixture.paging, &last, linear, bytes), 0);
-    assert_int_equal(last.rows[1].levels, 0);
-    assert_int_equal(guest_fetch_again(&fixture.memory, &fixture.paging, &last, 0x6010, bytes), 16);
-    assert_memory_equal(bytes, "other", 5);
+    put64(&fixture, 0x4000, 1, 0);
+    assert_false(guest_translate_noted(&fixture.memory, &fixture.paging, linear, &gpa, &walk));
     free(fixture.ram);
 }
 
-/* Two pages keep their places beside each other; a third with the same lowest bits takes one. */
-static void test_fetch_again_of_several_pages(void **state)
+/* Of a large page there are fewer entries, and the others stand for the last of them. */
+static void test_noted_walk_of_a_large_page(void **state)
 {
     (void)state;
+    const uint64_t linear = 0xffff800040201010;
     struct fixture fixture = make_four_level();
-    struct guest_translations last = {0};
-    uint8_t bytes[GUEST_FETCH_SIZE];
+    struct guest_walk walk;
+    uint64_t gpa;
 
-    put64(&fixture, 0x4000, 2, 0x6001);
-    put64(&fixture, 0x4000, 5, 0x7001);
-    for (unsigned i = 0; i < 3; i++) {
-        static const uint64_t pages[] = {0x201, 0x202, 0x205};
-
-        fixture.ram[0x5000 + 0x1000 * i] = (uint8_t)(0x90 + i);
-        assert_int_equal(guest_fetch_again(&fixture.memory, &fixture.paging, &last,
-                                           0xffff800040000000 + (pages[i] << 12), bytes),
-                         16);
-        assert_int_equal(bytes[0], 0x90 + i);
-        assert_int_equal(last.rows[pages[i] % 4].linear_page & 0xfff, pages[i]);
-    }
-    assert_int_equal(last.rows[2].levels, 4);
-    assert_int_equal(last.rows[2].memory - fixture.ram, 0x6000);
+    put64(&fixture, 0x3000, 1, 0x83);
+    assert_true(guest_translate_noted(&fixture.memory, &fixture.paging, linear, &gpa, &walk));
+    assert_int_equal(gpa, 0x1010);
+    assert_ptr_equal(walk.entries[3], fixture.ram + 0x3008);
+    assert_true(guest_walk_holds(&walk));
+    put64(&fixture, 0x4000, 1, 0); /* not on the way any more */
+    assert_true(guest_walk_holds(&walk));
+    put64(&fixture, 0x3000, 1, 0x200083);
+    assert_false(guest_walk_holds(&walk));
     free(fixture.ram);
 }
 
-static void test_fetch_again_across_pages_and_beyond_ram(void **state)
+/* What has no entries of 64 bits cannot be looked at again. */
+static void test_walks_that_are_not_noted(void **state)
 {
     (void)state;
-    struct fixture fixture = make_four_level();
-    struct guest_translations last = {0};
-    uint8_t bytes[GUEST_FETCH_SIZE];
+    struct fixture fixture = make(CR0_PE, 0x1000, CR4_PAE, 0);
+    struct guest_walk walk;
+    uint64_t gpa;
 
-    put64(&fixture, 0x4000, 2, 0x9001);
-    memcpy(fixture.ram + 0x5ff8, "abcdefgh", 8);
-    memcpy(fixture.ram + 0x9000, "ijklmnop", 8);
-    assert_int_equal(
-        guest_fetch_again(&fixture.memory, &fixture.paging, &last, 0xffff800040201ff8, bytes), 16);
-    assert_memory_equal(bytes, "abcdefghijklmnop", 16);
-    put64(&fixture, 0x4000, 2, RAM_SIZE | 1);
-    assert_int_equal(
-        guest_fetch_again(&fixture.memory, &fixture.paging, &last, 0xffff800040202000, bytes), 0);
-    assert_int_equal(last.rows[2].levels, 0);
+    assert_false(guest_translate_noted(&fixture.memory, &fixture.paging, 0x5000, &gpa, &walk));
+    fixture.paging = (struct guest_paging){CR0_PE | CR0_PG, 0x1000, CR4_PSE, 0};
+    put32(&fixture, 0x1000, 0, 0x83);
+    assert_maps(&fixture, 0x5000, 0x5000);
+    assert_false(guest_translate_noted(&fixture.memory, &fixture.paging, 0x5000, &gpa, &walk));
     free(fixture.ram);
 }
 
@@ -318,9 +290,9 @@ int main(void)
         cmocka_unit_test(test_self_map_is_bounded),
         cmocka_unit_test(test_fetch_within_and_across_pages),
         cmocka_unit_test(test_fetch_wraps_at_4_gib_outside_long_mode),
-        cmocka_unit_test(test_fetch_again),
-        cmocka_unit_test(test_fetch_again_of_several_pages),
-        cmocka_unit_test(test_fetch_again_across_pages_and_beyond_ram),
+        cmocka_unit_test(test_noted_walk),
+        cmocka_unit_test(test_noted_walk_of_a_large_page),
+        cmocka_unit_test(test_walks_that_are_not_noted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,7 +22,7 @@
 #define CODE_16 0x09b
 
 static const struct virtualization operations = {
-    .get = svm_get, .set = svm_set, .get_segment = svm_get_segment, .get_code = svm_get_code};
+    .get = svm_get, .set = svm_set, .get_segment = svm_get_segment, .update_code = svm_update_code};
 
 struct fixture {
     struct vm vm;

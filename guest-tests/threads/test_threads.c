@@ -439,8 +439,10 @@ static void get_segment(struct vcpu *vcpu, enum segment_name name, struct segmen
     *segment = (struct segment){0, UINT32_MAX, 0x10, 0xc09b}; /* flat, 32-bit */
 }
 
-static void get_code(struct vcpu *vcpu, struct code_state *code)
+static bool update_code(struct vcpu *vcpu, struct code_state *code)
 {
+    const struct code_state old = *code;
+
     *code = (struct code_state){
         .rip = get(vcpu, REGISTER_RIP),
         .cr0 = get(vcpu, REGISTER_CR0),
@@ -449,6 +451,7 @@ static void get_code(struct vcpu *vcpu, struct code_state *code)
         .efer = get(vcpu, REGISTER_EFER),
         .cs_attributes = 0xc09b, /* as get_segment() says */
     };
+    return memcmp(&old, code, sizeof(old)) != 0;
 }
 
 static void skip_instruction(struct vcpu *vcpu, unsigned length)
@@ -533,7 +536,7 @@ static const struct virtualization played = {
     .get = get,
     .set = set,
     .get_segment = get_segment,
-    .get_code = get_code,
+    .update_code = update_code,
     .skip = skip_instruction,
     .inject_exception = inject_exception,
     .inject_interrupt = inject_interrupt,

@@ -5,11 +5,6 @@
 
 #include "vmm/access_size.h"
 
-/* 2^64 over the golden ratio: its product's upper bits depend on all bits. */
-#define SCATTER 0x9e3779b97f4a7c15ULL
-
-_Static_assert(MMIO_DECODED == 4, "two of these bits number the rows");
-
 #define ARRAY_LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 enum prefix {
@@ -301,32 +296,6 @@ bool mmio_decode(const uint8_t *bytes, size_t available, enum code_size code,
     result.length = (uint8_t)cursor.position;
     *instruction = result;
     return true;
-}
-
-const struct mmio_instruction *mmio_decode_again(struct mmio_decoded *decoded, const uint8_t *bytes,
-                                                 size_t available, enum code_size code)
-{
-    uint64_t words[2];
-
-    if (available != INSTRUCTION_MAX_LENGTH) {
-        return mmio_decode(bytes, available, code, &decoded->other) ? &decoded->other : NULL;
-    }
-    memcpy(&words[0], bytes, sizeof(words[0]));
-    memcpy(&words[1], bytes + INSTRUCTION_MAX_LENGTH - sizeof(words[1]), sizeof(words[1]));
-
-    struct mmio_decoded_row *row = &decoded->rows[(words[0] ^ words[1]) * SCATTER >> 62];
-
-    if (row->instruction.length == 0 || row->code != code || row->bytes[0] != words[0] ||
-        row->bytes[1] != words[1]) {
-        row->code = code;
-        row->bytes[0] = words[0];
-        row->bytes[1] = words[1];
-        if (!mmio_decode(bytes, available, code, &row->instruction)) {
-            row->instruction.length = 0;
-            return NULL;
-        }
-    }
-    return &row->instruction;
 }
 
 uint64_t mmio_write_value(const struct mmio_instruction *instruction, uint64_t register_value)

@@ -46,27 +46,6 @@ struct mmio_instruction {
 bool mmio_decode(const uint8_t *bytes, size_t available, enum code_size code,
                  struct mmio_instruction *instruction);
 
-/* What bytes were decoded to lately, so that drivers' few instructions are decoded once. */
-#define MMIO_DECODED 4
-
-struct mmio_decoded_row {
-    uint64_t bytes[2]; /* the first eight, and the last eight */
-    enum code_size code;
-    struct mmio_instruction instruction; /* length 0: none */
-};
-
-struct mmio_decoded {
-    struct mmio_decoded_row rows[MMIO_DECODED];
-    struct mmio_instruction other; /* of bytes that ended soon: not kept */
-};
-
-/*
- * The same by way of `decoded`, all zero to begin with. It depends on the bytes alone, always. NULL
- * instead of false; what is returned stays as it is until the next call.
- */
-const struct mmio_instruction *mmio_decode_again(struct mmio_decoded *decoded, const uint8_t *bytes,
-                                                 size_t available, enum code_size code);
-
 /*
  * What a write puts into memory, zero above instruction->size, if instruction->reg holds
  * `register_value` (which an immediate does not need).

@@ -80,14 +80,11 @@ static enum exit_action handle_memory(struct vcpu *vcpu, struct vm_exit *exit)
 {
     const struct exit_memory *memory = &exit->memory;
     const struct mmio_instruction *instruction = NULL;
-    struct fetched_instruction fetched;
 
     if (!memory->walk && !memory->delivering && !memory->fetch) {
-        fetch_instruction(vcpu, &fetched);
-        instruction =
-            mmio_decode_again(&vcpu->arch->decoded, fetched.bytes, fetched.available, fetched.code);
+        instruction = &fetch_instruction(vcpu, exit->rip)->mmio;
     }
-    if (instruction == NULL || instruction->is_write != memory->write) {
+    if (instruction == NULL || instruction->length == 0 || instruction->is_write != memory->write) {
         vm_end(vcpu->vm, VM_CRASHED, "%s GPA 0x%lx, which is no memory, at RIP 0x%lx",
                memory->fetch  ? "executes at"
                : memory->walk ? "has a page table at"

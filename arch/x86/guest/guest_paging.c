@@ -1,12 +1,9 @@
 /* Walks the guest's page tables, which the guest may be changing. Sections: SDM Vol. 3A, ch. 4. */
 #include "arch/x86/guest/guest_paging.h"
 
-#include <string.h>
-
 #include "arch/x86/cpu/registers.h"
 
 #define SMALL_PAGE_SHIFT 12
-#define SMALL_PAGE_SIZE  (1U << SMALL_PAGE_SHIFT)
 
 #define ENTRY_PRESENT   (1ULL << 0)
 #define ENTRY_PAGE_SIZE (1ULL << 7)
@@ -34,30 +31,28 @@ static const struct paging_mode *select_mode(const struct guest_paging *paging)
     return (paging->efer & EFER_LMA) != 0 ? &four_level : &pae;
 }
 
-/* Notes an entry on the way of a walk that may be wanted again; `walk` may be NULL. */
-static void note_entry(struct guest_translation *walk, const struct guest_memory *memory,
+/* Notes an entry as that of `level` and, until they have one of their own, of the levels below. */
+static void note_entry(struct guest_walk *walk, unsigned level, const struct guest_memory *memory,
                        uint64_t gpa, uint64_t value)
 {
-    if (walk != NULL) {
-        walk->entries[walk->levels] =
-            (const uint64_t *)(const void *)guest_memory_range(memory, gpa, sizeof(value));
-        walk->values[walk->levels++] = value;
+    if (walk == NULL) {
+        return;
+    }
+    const void *entry = guest_memory_range(memory, gpa, sizeof(value));
+
+    for (unsigned i = level; i < GUEST_PAGING_LEVELS; i++) {
+        walk->entries[i] = entry;
+        walk->values[i] = value;
     }
 }
 
 static bool load_entry(const struct guest_memory *memory, const struct paging_mode *mode,
-                       uint64_t table, uint64_t index, uint64_t *entry,
-                       struct guest_translation *walk)
+                       uint64_t table, uint64_t index, uint64_t *entry)
 {
     uint32_t narrow;
 
     if (mode->entry_size == 8) {
-        bool loaded = guest_memory_load64(memory, table + 8 * index, entry);
-
-        if (loaded) {
-            note_entry(walk, memory, table + 8 * index, *entry);
-        }
-        return loaded;
+        return guest_memory_load64(memory, table + 8 * index, entry);
     }
     if (!guest_memory_load32(memory, table + 4 * index, &narrow)) {
         return false;
@@ -80,7 +75,7 @@ static bool is_canonical(uint64_t linear)
 }
 
 static bool translate(const struct guest_memory *memory, const struct guest_paging *paging,
-                      uint64_t linear, uint64_t *gpa, struct guest_translation *walk)
+                      uint64_t linear, uint64_t *gpa, struct guest_walk *walk)
 {
     bool long_mode = (paging->efer & EFER_LMA) != 0;
 
@@ -98,13 +93,14 @@ static bool translate(const struct guest_memory *memory, const struct guest_pagi
     uint64_t table = paging->cr3 & mode->root;
     unsigned shift = mode->top_shift;
 
-    for (;;) {
+    for (unsigned level = 0;; level++) {
         uint64_t index = linear >> shift & ((1ULL << mode->index_bits) - 1);
         uint64_t entry;
 
-        if (!load_entry(memory, mode, table, index, &entry, walk) || (entry & ENTRY_PRESENT) == 0) {
+        if (!load_entry(memory, mode, table, index, &entry) || (entry & ENTRY_PRESENT) == 0) {
             return false;
         }
+        note_entry(walk, level, memory, table + 8 * index, entry);
         bool large = shift <= mode->largest_page && (entry & ENTRY_PAGE_SIZE) != 0;
 
         if (large || shift == SMALL_PAGE_SHIFT) {
@@ -122,17 +118,25 @@ bool guest_translate(const struct guest_memory *memory, const struct guest_pagin
     return translate(memory, paging, linear, gpa, NULL);
 }
 
+bool guest_translate_noted(const struct guest_memory *memory, const struct guest_paging *paging,
+                           uint64_t linear, uint64_t *gpa, struct guest_walk *walk)
+{
+    bool wide = (paging->cr0 & CR0_PG) != 0 && (paging->cr4 & CR4_PAE) != 0;
+
+    return wide && translate(memory, paging, linear, gpa, walk);
+}
+
 size_t guest_fetch(const struct guest_memory *memory, const struct guest_paging *paging,
                    uint64_t linear, uint8_t *bytes, size_t size)
 {
     size_t copied = 0;
 
-    if (size > SMALL_PAGE_SIZE) {
-        size = SMALL_PAGE_SIZE;
+    if (size > GUEST_PAGE_SIZE) {
+        size = GUEST_PAGE_SIZE;
     }
     while (copied < size) {
         uint64_t gpa;
-        size_t piece = SMALL_PAGE_SIZE - (size_t)((linear + copied) % SMALL_PAGE_SIZE);
+        size_t piece = GUEST_PAGE_SIZE - (size_t)((linear + copied) % GUEST_PAGE_SIZE);
 
         if (piece > size - copied) {
             piece = size - copied;
@@ -144,58 +148,4 @@ size_t guest_fetch(const struct guest_memory *memory, const struct guest_paging 
         copied += piece;
     }
     return copied;
-}
-
-static bool is_same(const struct guest_translation *last, const struct guest_paging *paging,
-                    uint64_t linear)
-{
-    if (last->levels == 0 || last->linear_page != linear / SMALL_PAGE_SIZE ||
-        last->paging.cr3 != paging->cr3 || last->paging.cr0 != paging->cr0 ||
-        last->paging.cr4 != paging->cr4 || last->paging.efer != paging->efer) {
-        return false;
-    }
-    for (unsigned i = 0; i < last->levels; i++) {
-        if (__atomic_load_n(last->entries[i], __ATOMIC_ACQUIRE) != last->values[i]) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Translates and remembers; nothing is remembered of a walk that failed or has narrow entries. */
-static void remember(const struct guest_memory *memory, const struct guest_paging *paging,
-                     uint64_t linear, struct guest_translation *last)
-{
-    uint64_t gpa;
-
-    *last = (struct guest_translation){.paging = *paging, .linear_page = linear / SMALL_PAGE_SIZE};
-    if (translate(memory, paging, linear & ~(SMALL_PAGE_SIZE - 1ULL), &gpa, last)) {
-        last->memory = guest_memory_range(memory, gpa, SMALL_PAGE_SIZE);
-    }
-    if (last->memory == NULL) {
-        last->levels = 0;
-    }
-}
-
-size_t guest_fetch_again(const struct guest_memory *memory, const struct guest_paging *paging,
-                         struct guest_translations *last, uint64_t linear,
-                         uint8_t bytes[GUEST_FETCH_SIZE])
-{
-    uint64_t offset = linear % SMALL_PAGE_SIZE;
-    struct guest_translation *row = &last->rows[linear / SMALL_PAGE_SIZE % GUEST_TRANSLATIONS];
-
-    if (offset > SMALL_PAGE_SIZE - GUEST_FETCH_SIZE) {
-        return guest_fetch(memory, paging, linear, bytes, GUEST_FETCH_SIZE);
-    }
-    if (!is_same(row, paging, linear)) {
-        remember(memory, paging, linear, row);
-    }
-    if (row->levels == 0) {
-        return guest_fetch(memory, paging, linear, bytes, GUEST_FETCH_SIZE);
-    }
-    uint64_t pair[2];
-
-    guest_load_pair(row->memory + offset, pair);
-    memcpy(bytes, pair, sizeof(pair));
-    return sizeof(pair);
 }

@@ -27,21 +27,33 @@ struct guest_paging {
 bool guest_translate(const struct guest_memory *memory, const struct guest_paging *paging,
                      uint64_t linear, uint64_t *gpa);
 
+#define GUEST_PAGE_SIZE     4096U
 #define GUEST_PAGING_LEVELS 4
 
 /*
- * The last translation of 64-bit or PAE paging, and what it was made from. It holds as long as the
- * registers and entries have the values that were read: nothing the guest does can make it stale
- * unseen. All zero to begin with.
+ * What a walk of 64-bit or PAE paging read. As long as CR0, CR3, CR4 and EFER are what they were,
+ * and these entries have these values, the same walk leads to the same place.
  */
-struct guest_translation {
-    struct guest_paging paging;
-    uint64_t linear_page;                         /* bits 63:12 */
+struct guest_walk {
     const uint64_t *entries[GUEST_PAGING_LEVELS]; /* where they are; guest RAM stays in its place */
     uint64_t values[GUEST_PAGING_LEVELS];
-    unsigned levels;       /* 0: nothing is remembered */
-    const uint8_t *memory; /* the page itself, in RAM */
 };
+
+/* Translates, and notes the walk. False also where there are no such entries to be noted. */
+bool guest_translate_noted(const struct guest_memory *memory, const struct guest_paging *paging,
+                           uint64_t linear, uint64_t *gpa, struct guest_walk *walk);
+
+/* Whether the entries of a walk that was noted have the values still that they had. */
+static inline bool guest_walk_holds(const struct guest_walk *walk)
+{
+    uint64_t changed = 0;
+
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < GUEST_PAGING_LEVELS; i++) {
+        changed |= __atomic_load_n(walk->entries[i], __ATOMIC_ACQUIRE) ^ walk->values[i];
+    }
+    return changed == 0;
+}
 
 /*
  * Copies up to `size` bytes, at most a page, from a linear address on. Returns how many there were
@@ -49,20 +61,5 @@ struct guest_translation {
  */
 size_t guest_fetch(const struct guest_memory *memory, const struct guest_paging *paging,
                    uint64_t linear, uint8_t *bytes, size_t size);
-
-/* What a vCPU remembers: the code of a few pages, such as those of a driver, has a place each. */
-#define GUEST_TRANSLATIONS 4
-
-struct guest_translations {
-    struct guest_translation rows[GUEST_TRANSLATIONS]; /* by the page's lowest bits */
-};
-
-/* What guest_fetch_again() copies: as two words, and a byte more than an instruction may have. */
-#define GUEST_FETCH_SIZE 16
-
-/* The same, for GUEST_FETCH_SIZE bytes, by way of `last`, of the same memory and vCPU each time. */
-size_t guest_fetch_again(const struct guest_memory *memory, const struct guest_paging *paging,
-                         struct guest_translations *last, uint64_t linear,
-                         uint8_t bytes[GUEST_FETCH_SIZE]);
 
 #endif

@@ -232,7 +232,7 @@ static void reset_vcpu(struct vcpu *vcpu)
     arch->pv_eoi = (struct pv_eoi){0};
     arch->waiting = vcpu->index != 0; /* all but the first (SDM Vol. 3A, 9.4.2) */
     arch->halted = false;
-    arch->code = (struct guest_translations){0};
+    arch->fetched = (struct fetch_rows){0};
 }
 
 static bool add_vcpus(struct vm *vm, struct arena *arena)

@@ -7,8 +7,7 @@
 
 #include "arch/x86/guest/boot_image.h"
 #include "arch/x86/guest/cpu_policy.h"
-#include "arch/x86/guest/decode.h"
-#include "arch/x86/guest/guest_paging.h"
+#include "arch/x86/guest/fetch.h"
 #include "arch/x86/guest/io_apic.h"
 #include "arch/x86/guest/local_apic.h"
 #include "arch/x86/guest/pv_eoi.h"
@@ -64,13 +63,12 @@ struct arch_vcpu {
     struct local_apic apic;
     struct pvclock pvclock;
     struct pv_eoi pv_eoi;
-    bool waiting;                   /* for a start-up interrupt */
-    bool halted;                    /* by HLT, since it was last entered */
-    bool takes_interrupts;          /* RFLAGS.IF when it halted */
-    bool offered;                   /* an interrupt was requested when it was last entered */
-    struct guest_translations code; /* where instructions were that were to be decoded */
-    struct mmio_decoded decoded;    /* instructions that accessed devices */
-    uint16_t address_space;         /* VPID or ASID: unique on the machine, not 0 */
+    bool waiting;              /* for a start-up interrupt */
+    bool halted;               /* by HLT, since it was last entered */
+    bool takes_interrupts;     /* RFLAGS.IF when it halted */
+    bool offered;              /* an interrupt was requested when it was last entered */
+    struct fetch_rows fetched; /* instructions that were decoded lately */
+    uint16_t address_space;    /* VPID or ASID: unique on the machine, not 0 */
     struct random_counters random;
 };
 

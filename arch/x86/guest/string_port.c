@@ -14,7 +14,7 @@
 
 /* The instruction as its bytes and the exit say it. */
 struct string_instruction {
-    struct fetched_instruction fetched;
+    const struct fetched_instruction *fetched;
     const struct exit_port *port;
     enum segment_name segment;
     enum general_register index; /* RSI or RDI */
@@ -26,7 +26,7 @@ struct string_instruction {
  */
 static bool take_prefix(struct string_instruction *instruction, uint8_t byte)
 {
-    bool wide = instruction->fetched.code == CODE_64_BIT;
+    bool wide = instruction->fetched->code == CODE_64_BIT;
 
     switch (byte) {
     case 0x26:
@@ -64,7 +64,7 @@ static uint64_t address_mask(enum code_size code, bool prefix)
 /* False if the bytes are not, or not any more, those of the instruction that exited. */
 static bool decode(struct string_instruction *instruction)
 {
-    const struct fetched_instruction *fetched = &instruction->fetched;
+    const struct fetched_instruction *fetched = instruction->fetched;
     const struct exit_port *port = instruction->port;
     uint8_t opcode = (port->write ? 0x6e : 0x6c) | (port->size > 1 ? 1 : 0);
     bool address_prefix = false;
@@ -105,7 +105,7 @@ static bool linear_address(struct vcpu *vcpu, const struct string_instruction *i
     struct segment segment;
 
     vcpu->vm->virtualization->get_segment(vcpu, instruction->segment, &segment);
-    if (instruction->fetched.code != CODE_64_BIT) {
+    if (instruction->fetched->code != CODE_64_BIT) {
         *linear = (uint32_t)(segment.base + offset);
         return inside(&segment, offset, instruction->port->size);
     }
@@ -118,14 +118,14 @@ static bool locate(struct vcpu *vcpu, const struct string_instruction *instructi
                    uint8_t *bytes[LARGEST_ELEMENT])
 {
     const struct guest_memory *memory = &vcpu->vm->memory;
-    bool wide = instruction->fetched.code == CODE_64_BIT;
+    bool wide = instruction->fetched->code == CODE_64_BIT;
     uint64_t gpa = 0;
 
     for (unsigned i = 0; i < instruction->port->size; i++, gpa++) {
         uint64_t address = wide ? linear + i : (uint32_t)(linear + i);
 
         if ((i == 0 || address % PAGE_BYTES == 0) &&
-            !guest_translate(memory, &instruction->fetched.paging, address, &gpa)) {
+            !guest_translate(memory, &instruction->fetched->paging, address, &gpa)) {
             return false;
         }
         bytes[i] = guest_memory_range(memory, gpa, 1);
@@ -208,7 +208,7 @@ enum exit_action string_port(struct vcpu *vcpu, const struct exit_port *port)
         .step = backwards ? -(uint64_t)port->size : port->size,
     };
 
-    fetch_instruction(vcpu, &instruction.fetched);
+    instruction.fetched = fetch_instruction(vcpu, vcpu_get(vcpu, REGISTER_RIP));
     if (!is_privileged(vcpu) || !decode(&instruction)) {
         return refuse(vcpu);
     }

@@ -108,22 +108,20 @@ static bool is_legacy_prefix(uint8_t byte)
  */
 static bool decode(struct vcpu *vcpu, const struct row *row, struct instruction *instruction)
 {
-    struct fetched_instruction fetched;
-    const uint8_t *bytes = fetched.bytes;
-
-    fetch_instruction(vcpu, &fetched);
+    const struct fetched_instruction *fetched = fetch_instruction(vcpu, vcpu->backend->vmcb->state.rip);
+    const uint8_t *bytes = fetched->bytes;
     size_t at = 0;
     uint8_t rex = 0;
 
-    for (; at < fetched.available && bytes[at] != row->opcode; at++) {
-        bool is_rex = fetched.code == CODE_64_BIT && (bytes[at] & 0xf0) == 0x40;
+    for (; at < fetched->available && bytes[at] != row->opcode; at++) {
+        bool is_rex = fetched->code == CODE_64_BIT && (bytes[at] & 0xf0) == 0x40;
 
         if (!is_rex && !is_legacy_prefix(bytes[at])) {
             break;
         }
         rex = is_rex ? bytes[at] : 0; /* one that is not right before the opcode has no effect */
     }
-    if (at == fetched.available || fetched.available - at < row->length ||
+    if (at == fetched->available || fetched->available - at < row->length ||
         bytes[at] != row->opcode) {
         return false;
     }

@@ -56,7 +56,7 @@ void svm_vcpu_start_up(struct vcpu *vcpu, uint8_t vector);
 uint64_t svm_get(struct vcpu *vcpu, enum vcpu_register name);
 void svm_set(struct vcpu *vcpu, enum vcpu_register name, uint64_t value);
 void svm_get_segment(struct vcpu *vcpu, enum segment_name name, struct segment *segment);
-void svm_get_code(struct vcpu *vcpu, struct code_state *code);
+bool svm_update_code(struct vcpu *vcpu, struct code_state *code);
 void svm_skip(struct vcpu *vcpu, unsigned length);
 void svm_inject_exception(struct vcpu *vcpu, unsigned vector, bool has_error_code,
                           uint32_t error_code);

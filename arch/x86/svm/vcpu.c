@@ -163,18 +163,16 @@ void svm_get_segment(struct vcpu *vcpu, enum segment_name name, struct segment *
     };
 }
 
-void svm_get_code(struct vcpu *vcpu, struct code_state *code)
+bool svm_update_code(struct vcpu *vcpu, struct code_state *code)
 {
     const struct vmcb_state *state = &vcpu->backend->vmcb->state;
     const struct vmcb_segment *cs = &state->segments[SEGMENT_CS];
 
-    code->rip = state->rip;
-    code->cr0 = state->cr0;
-    code->cr3 = state->cr3;
-    code->cr4 = state->cr4;
-    code->efer = state->efer & ~EFER_SVME;
-    code->cs_base = cs->base;
-    code->cs_attributes = vmcb_unpack_attributes(cs->attributes);
+    return (update_value(&code->rip, state->rip) | update_value(&code->cr0, state->cr0) |
+            update_value(&code->cr3, state->cr3) | update_value(&code->cr4, state->cr4) |
+            update_value(&code->efer, state->efer & ~EFER_SVME) |
+            update_value(&code->cs_base, cs->base) |
+            update_value(&code->cs_attributes, vmcb_unpack_attributes(cs->attributes))) != 0;
 }
 
 void svm_inject_exception(struct vcpu *vcpu, unsigned vector, bool has_error_code,

@@ -601,15 +601,20 @@ static void vmx_get_segment(struct vcpu *vcpu, enum segment_name name, struct se
     segment->attributes = (uint16_t)vmcs_read(vmcs_field_after(VMCS_GUEST_ES_RIGHTS, name));
 }
 
-static void vmx_get_code(struct vcpu *vcpu, struct code_state *code)
+/* CR0 and CR4 as the processor has them: those of their bits that we own do not matter here. */
+static bool vmx_update_code(struct vcpu *vcpu, struct code_state *code)
 {
-    code->rip = vmcs_read(VMCS_GUEST_RIP);
-    code->cr0 = vmx_get(vcpu, REGISTER_CR0);
-    code->cr3 = vmcs_read(VMCS_GUEST_CR3);
-    code->cr4 = vmx_get(vcpu, REGISTER_CR4);
-    code->efer = vmcs_read(VMCS_GUEST_EFER);
-    code->cs_base = vmcs_read(vmcs_field_after(VMCS_GUEST_ES_BASE, SEGMENT_CS));
-    code->cs_attributes = (uint16_t)vmcs_read(vmcs_field_after(VMCS_GUEST_ES_RIGHTS, SEGMENT_CS));
+    const enum vmcs_field cs_base = vmcs_field_after(VMCS_GUEST_ES_BASE, SEGMENT_CS);
+    const enum vmcs_field cs_rights = vmcs_field_after(VMCS_GUEST_ES_RIGHTS, SEGMENT_CS);
+
+    (void)vcpu;
+    return (update_value(&code->rip, vmcs_read(VMCS_GUEST_RIP)) |
+            update_value(&code->cr0, vmcs_read(VMCS_GUEST_CR0)) |
+            update_value(&code->cr3, vmcs_read(VMCS_GUEST_CR3)) |
+            update_value(&code->cr4, vmcs_read(VMCS_GUEST_CR4)) |
+            update_value(&code->efer, vmcs_read(VMCS_GUEST_EFER)) |
+            update_value(&code->cs_base, vmcs_read(cs_base)) |
+            update_value(&code->cs_attributes, (uint16_t)vmcs_read(cs_rights))) != 0;
 }
 
 static void vmx_skip(struct vcpu *vcpu, unsigned length)
@@ -803,7 +808,7 @@ const struct virtualization vmx_virtualization = {
     .get = vmx_get,
     .set = vmx_set,
     .get_segment = vmx_get_segment,
-    .get_code = vmx_get_code,
+    .update_code = vmx_update_code,
     .skip = vmx_skip,
     .inject_exception = vmx_inject_exception,
     .inject_interrupt = vmx_inject_interrupt,
