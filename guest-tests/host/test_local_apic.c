@@ -255,7 +255,7 @@ static void test_post_accept_eoi(void **state)
     assert_int_equal(get(apic, APIC_TMR + 0x20), 1U << 18);
     assert_int_equal(local_apic_highest_irr(apic), 0x52);
     assert_int_equal(local_apic_pending_vector(apic), 0x52);
-    local_apic_accept(apic, 0x52);
+    assert_false(local_apic_accept(apic, 0x52)); /* level-triggered, and another one waits */
     assert_int_equal(get(apic, APIC_ISR + 0x20), 1U << 18);
     assert_int_equal(get(apic, APIC_IRR + 0x20), 0);
     assert_int_equal(get(apic, APIC_PPR), 0x50);
@@ -265,7 +265,7 @@ static void test_post_accept_eoi(void **state)
     assert_int_equal(local_apic_pending_vector(apic), -1);
     assert_true(local_apic_post(apic, 0x60, false));
     assert_int_equal(local_apic_pending_vector(apic), 0x60);
-    local_apic_accept(apic, 0x60);
+    assert_false(local_apic_accept(apic, 0x60)); /* above another one */
     assert_int_equal(local_apic_highest_isr(apic), 0x60);
     put(apic, APIC_EOI, 0);
     assert_int_equal(eois[0x60], 0);
@@ -274,10 +274,10 @@ static void test_post_accept_eoi(void **state)
     assert_int_equal(eois[0x52], 1);
     assert_int_equal(get(apic, APIC_PPR), 0);
     assert_int_equal(local_apic_pending_vector(apic), 0x5f);
-    local_apic_accept(apic, 0x5f);
+    assert_false(local_apic_accept(apic, 0x5f)); /* another one waits */
     local_apic_eoi(apic);
     assert_int_equal(local_apic_pending_vector(apic), 0x31);
-    local_apic_accept(apic, 0x31);
+    assert_true(local_apic_accept(apic, 0x31));
     local_apic_eoi(apic);
     local_apic_eoi(apic); /* none in service */
     assert_int_equal(local_apic_highest_isr(apic), -1);

@@ -419,7 +419,8 @@ void arch_vcpu_deliver(struct vcpu *vcpu)
     if (!local_apic_may_deliver(apic, requested)) {
         virtualization->cancel_interrupt_window(vcpu);
     } else if (virtualization->inject_interrupt(vcpu, (unsigned)requested)) {
-        local_apic_accept(apic, (uint8_t)requested);
-        pv_eoi_offer(&vcpu->arch->pv_eoi, apic, (uint8_t)requested);
+        if (local_apic_accept(apic, (uint8_t)requested)) {
+            pv_eoi_offer(&vcpu->arch->pv_eoi, (uint8_t)requested);
+        }
     }
 }

@@ -63,9 +63,8 @@ __attribute__((noinline)) static void fetch(const struct guest_memory *memory,
     };
     row->kept = keep(memory, linear, row);
     if (!row->kept) {
-        instruction->available =
-            (uint8_t)guest_fetch(memory, &instruction->paging, linear, instruction->bytes,
-                                 sizeof(instruction->bytes));
+        instruction->available = (uint8_t)guest_fetch(
+            memory, &instruction->paging, linear, instruction->bytes, sizeof(instruction->bytes));
     }
     if (!mmio_decode(instruction->bytes, instruction->available, code, &instruction->mmio)) {
         instruction->mmio.length = 0;

@@ -117,6 +117,11 @@ static inline uint32_t any_of(const uint32_t *bits)
     return load(bits) | load(bits + 4) | load(bits + 8) | load(bits + 12);
 }
 
+static uint32_t any_of_bank(const struct local_apic *apic, uint32_t bank)
+{
+    return any_of(word(apic, bank)) | any_of(word(apic, bank) + 4 * VECTOR_WORDS / 2);
+}
+
 /* Asked several times an exit, and most banks are empty. */
 static int highest_vector(const struct local_apic *apic, uint32_t bank)
 {
@@ -664,22 +669,21 @@ int local_apic_pending_vector(const struct local_apic *apic)
     return local_apic_may_deliver(apic, vector) ? vector : -1;
 }
 
-void local_apic_accept(struct local_apic *apic, uint8_t vector)
+bool local_apic_accept(struct local_apic *apic, uint8_t vector)
 {
     clear_vector(apic, APIC_IRR, vector);
+
+    uint32_t others = any_of_bank(apic, APIC_ISR) | any_of_bank(apic, APIC_IRR);
+
     set_vector(apic, APIC_ISR, vector);
     set(apic, APIC_PPR, vector & 0xf0); /* it was above all there was */
+    return others == 0 && !has_vector(apic, APIC_TMR, vector);
 }
 
-bool local_apic_alone(const struct local_apic *apic, uint8_t vector)
+void local_apic_eoi_alone(struct local_apic *apic, uint8_t vector)
 {
-    uint64_t in_service = 0; /* the sum of the words: no two of them make up for each other */
-
-    for (uint32_t i = 0; i < VECTOR_WORDS; i++) {
-        in_service += get(apic, APIC_ISR + i * 0x10);
-    }
-    return in_service == vector_bit(vector) && local_apic_highest_irr(apic) < 0 &&
-           !has_vector(apic, APIC_TMR, vector);
+    clear_vector(apic, APIC_ISR, vector);
+    set(apic, APIC_PPR, get(apic, APIC_TPR) & 0xff);
 }
 
 void local_apic_report_eoi(struct local_apic *apic, uint8_t vector)

@@ -142,14 +142,15 @@ bool local_apic_may_deliver(const struct local_apic *apic, int vector);
 /* The vector to inject now; -1: none. */
 int local_apic_pending_vector(const struct local_apic *apic);
 
-/* The processor took the vector that was to be injected: it moves from the IRR to the ISR. */
-void local_apic_accept(struct local_apic *apic, uint8_t vector);
-
 /*
- * Whether `vector`, which is in service, is the only one there, edge-triggered, and none waits in
- * the IRR: then nobody needs to know of its EOI at once.
+ * The processor took the vector that was to be injected: it moves from the IRR to the ISR. Returns
+ * whether it is the only one there, edge-triggered, and none waits in the IRR: then nobody needs to
+ * know of its EOI at once.
  */
-bool local_apic_alone(const struct local_apic *apic, uint8_t vector);
+bool local_apic_accept(struct local_apic *apic, uint8_t vector);
+
+/* The EOI of such a vector; nothing was accepted since. */
+void local_apic_eoi_alone(struct local_apic *apic, uint8_t vector);
 
 /* The guest's EOI: ends the highest vector in service, if any. */
 void local_apic_eoi(struct local_apic *apic);

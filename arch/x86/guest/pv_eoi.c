@@ -35,14 +35,15 @@ bool pv_eoi_write_msr(struct pv_eoi *pv_eoi, const struct guest_memory *memory, 
     return true;
 }
 
-void pv_eoi_offer(struct pv_eoi *pv_eoi, const struct local_apic *apic, uint8_t vector)
+void pv_eoi_offer(struct pv_eoi *pv_eoi, uint8_t vector)
 {
-    if (pv_eoi->word == NULL || !local_apic_alone(apic, vector)) {
+    if (pv_eoi->word == NULL) {
         return;
     }
     /* The guest's other vCPUs could write there too, though they should not: whole and untorn. */
     guest_store32(pv_eoi->word, guest_load32(pv_eoi->word) | PENDING);
     pv_eoi->offered = true;
+    pv_eoi->vector = vector;
 }
 
 void pv_eoi_collect(struct pv_eoi *pv_eoi, struct local_apic *apic)
@@ -54,7 +55,7 @@ void pv_eoi_collect(struct pv_eoi *pv_eoi, struct local_apic *apic)
 
     pv_eoi->offered = false;
     if ((word & PENDING) == 0) {
-        local_apic_eoi(apic);
+        local_apic_eoi_alone(apic, pv_eoi->vector);
     } else {
         guest_store32(pv_eoi->word, word & ~PENDING);
     }

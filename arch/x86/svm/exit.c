@@ -108,7 +108,8 @@ static bool is_legacy_prefix(uint8_t byte)
  */
 static bool decode(struct vcpu *vcpu, const struct row *row, struct instruction *instruction)
 {
-    const struct fetched_instruction *fetched = fetch_instruction(vcpu, vcpu->backend->vmcb->state.rip);
+    const struct fetched_instruction *fetched =
+        fetch_instruction(vcpu, vcpu->backend->vmcb->state.rip);
     const uint8_t *bytes = fetched->bytes;
     size_t at = 0;
     uint8_t rex = 0;
@@ -255,13 +256,18 @@ static void translate_details(struct vcpu *vcpu, struct vm_exit *exit, uint32_t 
 static void requeue_event(struct vmcb *vmcb)
 {
     uint64_t event = vmcb->exit_event;
+
+    if ((event & EVENT_VALID) == 0) {
+        vmcb->event = 0;
+        return;
+    }
     uint64_t type = event & EVENT_TYPE_MASK;
     uint8_t vector = (uint8_t)event;
     bool repeated =
         type == EVENT_TYPE_SOFTWARE || (type == EVENT_TYPE_EXCEPTION &&
                                         (vector == VECTOR_BREAKPOINT || vector == VECTOR_OVERFLOW));
 
-    vmcb->event = (event & EVENT_VALID) != 0 && !repeated ? event : 0;
+    vmcb->event = repeated ? 0 : event;
 }
 
 static void follow_nmi(struct backend_vcpu *backend, uint32_t code)

@@ -51,26 +51,28 @@ void svm_set_window(struct backend_vcpu *backend, uint8_t windows, bool wanted)
 void svm_offer_interrupt(struct backend_vcpu *backend)
 {
     struct vmcb *vmcb = backend->vmcb;
+    uint64_t vector = vmcb->event & UINT8_MAX;
 
     if ((vmcb->event & (EVENT_VALID | EVENT_TYPE_MASK)) == (EVENT_VALID | EVENT_TYPE_INTERRUPT) &&
         backend->windows == 0) {
-        vmcb->virtual_interrupt |= REQUEST | (vmcb->event & UINT8_MAX) << VIRTUAL_VECTOR_SHIFT;
+        vmcb->virtual_interrupt &= ~((uint64_t)UINT8_MAX << VIRTUAL_VECTOR_SHIFT);
+        vmcb->virtual_interrupt |= REQUEST | vector << VIRTUAL_VECTOR_SHIFT;
         vmcb->event = 0;
     }
 }
 
-/* One that the guest did not get to is an event again, as is one whose delivery was cut short. */
+/*
+ * One that the guest did not get to is an event again, as is one whose delivery was cut short. Of
+ * one that it took, what is left beside the request is of no effect (15.21.4).
+ */
 void svm_withdraw_interrupt(struct backend_vcpu *backend)
 {
     struct vmcb *vmcb = backend->vmcb;
 
-    if (backend->windows == 0) {
-        uint64_t vector = vmcb->virtual_interrupt >> VIRTUAL_VECTOR_SHIFT & UINT8_MAX;
-
-        if ((vmcb->virtual_interrupt & VIRTUAL_IRQ) != 0) {
-            vmcb->exit_event = EVENT_VALID | EVENT_TYPE_INTERRUPT | vector;
-        }
-        vmcb->virtual_interrupt &= ~(REQUEST | (uint64_t)UINT8_MAX << VIRTUAL_VECTOR_SHIFT);
+    if ((vmcb->virtual_interrupt & VIRTUAL_IRQ) != 0 && backend->windows == 0) {
+        vmcb->exit_event = EVENT_VALID | EVENT_TYPE_INTERRUPT |
+                           (vmcb->virtual_interrupt >> VIRTUAL_VECTOR_SHIFT & UINT8_MAX);
+        vmcb->virtual_interrupt &= ~REQUEST;
     }
 }
 
