@@ -25,6 +25,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 # Seconds; generous, as CI runners are slow and several emulators run at a time.
 TIMEOUTS = {"bochs": 900, "tcg": 300, "kvm": 120}
+# Of an emulated second in Bochs. It runs about as many in one of ours, and emulates those that pass
+# while everything waits as well: the fewer they are, the sooner a run ends that waits for time. Far
+# below, what timers interrupt takes more than that saves. The build with counters needs several times
+# the instructions for an exit, which must stay few beside a slice of a shared CPU: it has launch's own.
+BOCHS_IPS = 25000000
 
 
 class Outcome:
@@ -134,6 +139,8 @@ def run_scenario(name, accel, build):
             options += ["--cpu", scenario.cpu[accel]]
         if scenario.one_thread and accel == "tcg":
             options.append("--one-thread")
+        if accel == "bochs" and build == BUILD:
+            options += ["--ips", str(BOCHS_IPS)]
         options += [option.format(record=record) for option in scenario.launch]
         if scenario.egd is None:
             return run_launch(image, *options, record=record, replies=scenario.replies)
@@ -151,6 +158,7 @@ class Farm:
         self.build = build
         self.jobs = jobs
         self.busy = 0  # jobs; a scenario that wants to be alone takes all
+        self.lent = 0  # of them
         self.change = threading.Condition()
         (build / "system").mkdir(parents=True, exist_ok=True)
         self.pool = concurrent.futures.ThreadPoolExecutor(jobs)
@@ -170,9 +178,23 @@ class Farm:
         try:
             return run_scenario(name, accel, self.build)
         finally:
-            with self.change:
-                self.busy -= jobs
-                self.change.notify_all()
+            self.give_back(jobs)
+
+    def give_back(self, jobs):
+        with self.change:
+            self.busy -= jobs
+            self.change.notify_all()
+
+    def lend(self):
+        """Takes one job away, for tests that start emulators themselves."""
+        with self.change:
+            self.busy += 1
+            self.lent = 1
+
+    def recover(self):
+        """Has the job back, if it is lent."""
+        self.give_back(self.lent)
+        self.lent = 0
 
     def longest(self, count):
         """(seconds, emulator, scenario) of the runs that took longest, the longest first."""
@@ -182,6 +204,7 @@ class Farm:
         return sorted(ended, reverse=True)[:count]
 
     def close(self):
+        self.recover()
         self.pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -224,15 +247,20 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("accel", accels_of(metafunc.config, marker.args))
 
 
+def has_scenario(item):
+    return item.get_closest_marker("scenario") is not None
+
+
 def pytest_collection_modifyitems(config, items):
     """Drops the tests that none of the emulators asked for can run, or that have no counters."""
     def possible(item):
-        if item.get_closest_marker("scenario"):
+        if has_scenario(item):
             return isinstance(item.callspec.params["accel"], str)
         return not config.getoption("--coverage")
 
     impossible = [item for item in items if not possible(item)]
-    items[:] = [item for item in items if item not in impossible]
+    # First what has no scenario: while it runs, one after the other, the first scenarios do.
+    items[:] = sorted((item for item in items if item not in impossible), key=has_scenario)
     config.hook.pytest_deselected(items=impossible)
 
 
@@ -241,11 +269,18 @@ def pytest_collection_finish(session):
     of all those that nothing may run beside."""
     if session.config.getoption("collectonly"):
         return
+    if not all(map(has_scenario, session.items)):
+        session.config.farm.lend()
     keys = [(name, item.callspec.params["accel"]) for item in session.items
             for marker in item.iter_markers("scenario") for name in marker.args]
     for name, accel in sorted(keys, key=lambda key: (key[1] in SCENARIOS[key[0]].alone,
                                                      key[1] != "bochs")):
         session.config.farm.submit(name, accel)
+
+
+def pytest_runtest_setup(item):
+    if has_scenario(item):
+        item.config.farm.recover()
 
 
 @pytest.fixture
