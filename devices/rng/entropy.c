@@ -5,8 +5,11 @@
 
 #include "vmm/wipe.h"
 
-/* Words read between two turns of the lock; the worst case inside it is this many words' tests. */
-#define BATCH_WORDS 8U
+/*
+ * Words read between two turns of the lock. The worst case inside it is the tests of this many, and
+ * a fault, which wipes the pool.
+ */
+#define BATCH_WORDS 32U
 
 /* The longest back-off, as a power of two of entropy_refill() calls: the core has no clock. */
 #define BACKOFF_SHIFT_MAX 8U
@@ -14,10 +17,14 @@
 /* So many notices are all given; of later ones, those whose number is a power of two. */
 #define NOTICES_IN_FULL 16U
 
-struct sample {
-    uint64_t word;
-    uint32_t failures; /* tries that failed before it */
-    bool good;         /* false: all tries failed */
+/*
+ * What was read in one go. The first failed try ends it: it is repeated until there is one more
+ * word, or until the source counts as dry.
+ */
+struct reading {
+    unsigned count;    /* of all good words */
+    unsigned before;   /* of these, those read before the failures */
+    uint32_t failures; /* tries, in a row */
 };
 
 void entropy_init(struct entropy_core *core, const struct entropy_source *source)
@@ -73,73 +80,114 @@ static void health_hit(struct entropy_core *core, enum health_test hit,
     fault(core, notice);
 }
 
-/* Start-up words are discarded. */
-static void advance_test(struct entropy_core *core, struct entropy_notice *notice)
+/* Start-up words are discarded. Returns how many the test took, of those that passed. */
+static unsigned advance_test(struct entropy_core *core, unsigned count,
+                             struct entropy_notice *notice)
 {
-    core->startup_words++;
-    if (core->startup_words == ENTROPY_STARTUP_WORDS) {
-        core->startup_words = 0;
-        core->self_testing = false;
-        core->state = ENTROPY_READY;
-        core->counters.tests_passed++;
-        notice->number = ++core->notices;
+    uint32_t left = ENTROPY_STARTUP_WORDS - core->startup_words;
+
+    if (count < left) {
+        core->startup_words += count;
+        return count;
     }
+    core->startup_words = 0;
+    core->self_testing = false;
+    core->state = ENTROPY_READY;
+    core->counters.tests_passed++;
+    notice->number = ++core->notices;
+    return left;
 }
 
 /* Another CPU may have filled the pool since there was room. */
-static void put(struct entropy_core *core, const void *bytes, uint32_t length)
+static uint32_t room_for(const struct entropy_core *core, uint32_t length)
 {
-    if (ENTROPY_POOL_SIZE - core->level >= length) {
-        memcpy(core->pool + core->level, bytes, length);
-        core->level += length;
-    }
+    return (ENTROPY_POOL_SIZE - core->level) / length;
+}
+
+static void put(struct entropy_core *core, const uint64_t *words, unsigned count)
+{
+    uint32_t room = room_for(core, sizeof(*words));
+    uint32_t length = (count < room ? count : room) * (uint32_t)sizeof(*words);
+
+    memcpy(core->pool + core->level, words, length);
+    core->level += length;
 }
 
 static void put_conditioned(struct entropy_core *core)
 {
-    uint8_t in[ENTROPY_CONDITIONER_IN];
-    uint8_t out[ENTROPY_CONDITIONER_OUT];
-
-    memcpy(in, core->block, sizeof(in));
-    core->condition(in, out);
-    put(core, out, sizeof(out));
+    if (room_for(core, ENTROPY_CONDITIONER_OUT) > 0) {
+        core->condition((const uint8_t *)core->block, core->pool + core->level);
+        core->level += ENTROPY_CONDITIONER_OUT;
+    }
     core->block_words = 0;
     wipe(core->block, sizeof(core->block));
-    wipe(in, sizeof(in));
-    wipe(out, sizeof(out));
 }
 
-/* A good word of a core that is ready, on its way to the pool. */
-static void keep(struct entropy_core *core, uint64_t word)
+static void stir_in(struct entropy_core *core, uint64_t *words, unsigned count)
 {
-    if (core->good_words < ENTROPY_PROVEN_WORDS) {
-        core->good_words++;
-    } else {
-        core->faults = 0;
-    }
-    if (core->stir_words > 0) {
+    for (unsigned i = 0; i < count && core->stir_words > 0; i++) {
         uint64_t *extra = &core->stir[--core->stir_words];
 
-        word ^= *extra;
+        words[i] ^= *extra;
         wipe(extra, sizeof(*extra));
-    }
-    if (core->condition == NULL) {
-        put(core, &word, sizeof(word));
-        return;
-    }
-    core->block[core->block_words++] = word;
-    if (core->block_words == ENTROPY_CONDITIONER_IN / sizeof(word)) {
-        put_conditioned(core);
     }
 }
 
-/* Counts, tests and keeps one sample. False if that ended in a fault. */
-static bool absorb(struct entropy_core *core, const struct sample *sample,
-                   struct entropy_notice *notice)
+/* Good words of a core that is ready, on their way to the pool. */
+static void keep(struct entropy_core *core, uint64_t *words, unsigned count)
 {
-    core->counters.tries += sample->failures + (sample->good ? 1 : 0);
-    core->counters.failures += sample->failures;
-    core->failure_run += sample->failures;
+    core->good_words += count;
+    if (core->good_words > ENTROPY_PROVEN_WORDS) {
+        core->good_words = ENTROPY_PROVEN_WORDS;
+        core->faults = 0;
+    }
+    stir_in(core, words, count);
+    if (core->condition == NULL) {
+        put(core, words, count);
+        return;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        core->block[core->block_words++] = words[i];
+        if (core->block_words == ENTROPY_CONDITIONER_IN / sizeof(*words)) {
+            put_conditioned(core);
+        }
+    }
+}
+
+static bool is_testing(const struct entropy_core *core)
+{
+    return core->state != ENTROPY_READY || core->self_testing;
+}
+
+/* Counts, tests and keeps words. False if that ended in a fault. */
+static bool absorb_words(struct entropy_core *core, uint64_t *words, unsigned count,
+                         struct entropy_notice *notice)
+{
+    enum health_test hit;
+    unsigned passed = health_check(&core->health, words, count, &hit);
+    unsigned tested = is_testing(core) ? advance_test(core, passed, notice) : 0;
+
+    if (tested < passed) {
+        keep(core, words + tested, passed - tested);
+    }
+    core->failure_run = 0;
+    core->counters.words += passed;
+    core->counters.tries += passed;
+    if (hit != HEALTH_PASSED) {
+        core->counters.tries++;
+        health_hit(core, hit, notice);
+        return false;
+    }
+    return true;
+}
+
+/* Counts failed tries in a row. False if that ended in a fault. */
+static bool absorb_failures(struct entropy_core *core, uint32_t failures,
+                            struct entropy_notice *notice)
+{
+    core->counters.tries += failures;
+    core->counters.failures += failures;
+    core->failure_run += failures;
     if (core->failure_run > core->counters.longest_failure_run) {
         core->counters.longest_failure_run = core->failure_run;
     }
@@ -149,36 +197,48 @@ static bool absorb(struct entropy_core *core, const struct sample *sample,
         fault(core, notice);
         return false;
     }
-    if (!sample->good) {
-        return true;
-    }
-    enum health_test hit = health_check(&core->health, sample->word);
-
-    core->failure_run = 0;
-    if (hit != HEALTH_PASSED) {
-        health_hit(core, hit, notice);
-        return false;
-    }
-    core->counters.words++;
-    if (core->state == ENTROPY_READY && !core->self_testing) {
-        keep(core, sample->word);
-    } else {
-        advance_test(core, notice);
-    }
     return true;
 }
 
+/* In the order in which it was read. False if that ended in a fault, or the source is dry. */
+static bool absorb(struct entropy_core *core, uint64_t *words, struct reading reading,
+                   struct entropy_notice *notice)
+{
+    unsigned after = reading.count - reading.before;
+
+    if (reading.failures == 0) {
+        return absorb_words(core, words, reading.count, notice);
+    }
+    return (reading.before == 0 || absorb_words(core, words, reading.before, notice)) &&
+           absorb_failures(core, reading.failures, notice) && after > 0 &&
+           absorb_words(core, words + reading.before, after, notice);
+}
+
 /* 0 and all ones are what broken parts return as success; losing them costs a good one nothing. */
-static void read_sample(const struct entropy_source *source, struct sample *sample)
+static bool read_word(const struct entropy_source *source, uint64_t *word)
+{
+    return source->read(source->context, word) && *word != 0 && *word != UINT64_MAX;
+}
+
+static struct reading read_words(const struct entropy_source *source, uint64_t *words,
+                                 unsigned count)
 {
     uint32_t tries = source->slow ? 1 : ENTROPY_TRIES;
+    struct reading reading = {0};
+    bool good = false;
 
-    sample->failures = 0;
-    do {
-        sample->good = source->read(source->context, &sample->word) && sample->word != 0 &&
-                       sample->word != UINT64_MAX;
-        sample->failures += sample->good ? 0 : 1;
-    } while (!sample->good && sample->failures < tries);
+    while (reading.before < count && read_word(source, &words[reading.before])) {
+        reading.before++;
+    }
+    reading.count = reading.before;
+    if (reading.before < count) {
+        for (reading.failures = 1; reading.failures < tries && !good;) {
+            good = read_word(source, &words[reading.before]);
+            reading.failures += good ? 0 : 1;
+        }
+        reading.count += good ? 1 : 0;
+    }
+    return reading;
 }
 
 /* The words of the source that make so many bytes. */
@@ -196,32 +256,31 @@ static uint32_t words_for(const struct entropy_core *core, uint32_t bytes)
 /* Words that still fit: whole ones, or what the conditioner makes whole blocks of. */
 static uint32_t room_for_words(const struct entropy_core *core)
 {
-    uint32_t room = ENTROPY_POOL_SIZE - core->level;
+    const uint32_t word = sizeof(uint64_t);
 
     if (core->condition == NULL) {
-        return room / (uint32_t)sizeof(uint64_t);
+        return room_for(core, word);
     }
-    return room < ENTROPY_CONDITIONER_OUT
+    return room_for(core, ENTROPY_CONDITIONER_OUT) == 0
                ? 0
-               : ENTROPY_CONDITIONER_IN / (uint32_t)sizeof(uint64_t) - core->block_words;
+               : ENTROPY_CONDITIONER_IN / word - core->block_words;
 }
 
-/* How many words the core can use now; counts down the back-off. */
-static unsigned wanted(struct entropy_core *core)
+/* How many of so many words the core can use now; counts down the back-off. */
+static unsigned wanted(struct entropy_core *core, unsigned words)
 {
-    unsigned words = BATCH_WORDS;
-
-    spin_lock_acquire(&core->lock);
+    if (words == 0) {
+        return 0;
+    }
     if (core->backoff > 0) {
         core->backoff--;
-        words = 0;
-    } else if (core->state == ENTROPY_READY && !core->self_testing) {
-        uint32_t room = room_for_words(core);
-
-        words = room < BATCH_WORDS ? room : BATCH_WORDS;
+        return 0;
     }
-    spin_lock_release(&core->lock);
-    return words;
+    uint32_t room =
+        is_testing(core) ? ENTROPY_STARTUP_WORDS - core->startup_words : room_for_words(core);
+
+    room = room < BATCH_WORDS ? room : BATCH_WORDS;
+    return words < room ? words : room;
 }
 
 static uint64_t ticks(const struct entropy_core *core)
@@ -230,10 +289,10 @@ static uint64_t ticks(const struct entropy_core *core)
 }
 
 /*
- * A source that fails without end is told of less and less often; but whoever was told of a fault
- * is told of its end.
+ * Completes a notice. A source that fails without end is told of less and less often; but whoever
+ * was told of a fault is told of its end.
  */
-static bool worth_telling(struct entropy_core *core, const struct entropy_notice *notice)
+static bool worth_telling(struct entropy_core *core, struct entropy_notice *notice)
 {
     uint64_t number = notice->number;
     bool passed = notice->hit == HEALTH_PASSED && !notice->dry;
@@ -245,55 +304,50 @@ static bool worth_telling(struct entropy_core *core, const struct entropy_notice
         return false;
     }
     core->fault_told = !passed;
+    notice->state = core->state;
+    notice->faults = core->faults;
     return true;
 }
 
-/* Reads and absorbs up to `count` words. Returns how many were good and tested well. */
-static unsigned refill_batch(struct entropy_core *core, unsigned count)
+/*
+ * Reads, tests and keeps so many words, and adds to `total` those of use. Returns how many more the
+ * core can use of `most` in all.
+ */
+static unsigned refill(struct entropy_core *core, unsigned count, unsigned *total, unsigned most)
 {
-    struct sample samples[BATCH_WORDS];
+    uint64_t words[BATCH_WORDS];
     struct entropy_notice notice = {0};
-    unsigned read = 0;
-    unsigned good = 0;
-    bool dry = false;
     uint64_t begin = ticks(core);
-
-    for (; read < count && !dry; read++) {
-        read_sample(&core->source, &samples[read]);
-        dry = !samples[read].good;
-    }
+    struct reading reading = read_words(&core->source, words, count);
     uint64_t end = ticks(core);
 
     spin_lock_acquire(&core->lock);
+    uint64_t before = core->counters.words;
+    bool more = absorb(core, words, reading, &notice);
+
     core->counters.ticks += end - begin;
-    for (unsigned i = 0; i < read && absorb(core, &samples[i], &notice); i++) {
-        good += samples[i].good ? 1 : 0;
-    }
-    notice.state = core->state;
-    notice.faults = core->faults;
+    *total += (unsigned)(core->counters.words - before);
     bool told = worth_telling(core, &notice);
+    unsigned next = more ? wanted(core, most - *total) : 0;
 
     spin_lock_release(&core->lock);
-    wipe(samples, read * sizeof(samples[0]));
+    wipe(words, count * sizeof(words[0]));
     if (told) { /* not under the lock: who is told may be slow */
         core->notify(core, &notice);
     }
-    return good;
+    return next;
 }
 
 unsigned entropy_refill(struct entropy_core *core, unsigned max_words)
 {
     unsigned total = 0;
 
-    while (total < max_words) {
-        unsigned words = wanted(core);
-        unsigned count = words < max_words - total ? words : max_words - total;
-        unsigned good = count > 0 ? refill_batch(core, count) : 0;
+    spin_lock_acquire(&core->lock);
+    unsigned count = wanted(core, max_words);
 
-        total += good;
-        if (count == 0 || good < count) {
-            break;
-        }
+    spin_lock_release(&core->lock);
+    while (count > 0) {
+        count = refill(core, count, &total, max_words);
     }
     return total;
 }
@@ -391,7 +445,7 @@ enum entropy_state entropy_state(struct entropy_core *core)
 bool entropy_testing(struct entropy_core *core)
 {
     spin_lock_acquire(&core->lock);
-    bool testing = core->state != ENTROPY_READY || core->self_testing;
+    bool testing = is_testing(core);
 
     spin_lock_release(&core->lock);
     return testing;
@@ -410,7 +464,7 @@ static void retry(struct entropy_core *core)
 void entropy_self_test(struct entropy_core *core)
 {
     spin_lock_acquire(&core->lock);
-    if (core->state == ENTROPY_READY && !core->self_testing) {
+    if (!is_testing(core)) {
         core->self_testing = true;
         core->startup_words = 0;
     }

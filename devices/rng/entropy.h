@@ -89,7 +89,8 @@ struct entropy_share {
  * own. A core per CPU would need no lock, but would fill and test a pool on each CPU, idle ones
  * included, and a guest that drains its CPU's pool could not have what the next CPU has to spare.
  * The lock is held for a bounded number of memory operations only, and with a conditioner for one
- * call of it: the source, which may be slow, is read outside of it.
+ * call of it, or a few where a test ended meanwhile: the source, which may be slow, is read outside
+ * of it.
  */
 struct entropy_core {
     struct entropy_source source;

@@ -1,7 +1,6 @@
 /* The continuous health tests: repetition count and adaptive proportion, on words and on bytes. */
 #include "devices/rng/health.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -30,97 +29,132 @@
 #define BYTE_PROPORTION_CUTOFF 26U
 #define WORD_PROPORTION_CUTOFF 3U
 
-static enum health_test check_byte(struct health *health, uint8_t byte)
-{
-    health->byte_repeats = byte == health->last_byte ? health->byte_repeats + 1 : 1;
-    health->last_byte = byte;
-    if (health->window_used == HEALTH_WINDOW) {
-        health->window_used = 0;
-    }
-    if (health->window_used == 0) {
-        health->window_first = byte;
-        health->window_matches = 0;
-    }
-    health->window_used++;
-    health->window_matches += byte == health->window_first ? 1 : 0;
-    if (health->byte_repeats >= BYTE_REPETITION_CUTOFF) {
-        return HEALTH_BYTE_REPETITION;
-    }
-    return health->window_matches >= BYTE_PROPORTION_CUTOFF ? HEALTH_BYTE_PROPORTION
-                                                            : HEALTH_PASSED;
-}
+/* All of a word's bytes are looked at or it failed, so the bytes' windows begin where words do. */
+#define BYTE_WINDOW_WORDS (HEALTH_WINDOW / (uint32_t)sizeof(uint64_t))
 
 #define EACH_BYTE 0x0101010101010101ULL
+#define TOP_BITS  (EACH_BYTE << 7)
 
 /* Not 0 if any byte of the word is zero. */
+static uint64_t has_zero_byte(uint64_t word)
+{
+    return (word - EACH_BYTE) & ~word & TOP_BITS;
+}
+
+/* The top bit of each byte that is zero, and nothing else. */
 static uint64_t zero_bytes(uint64_t word)
 {
-    return (word - EACH_BYTE) & ~word & (EACH_BYTE << 7);
+    return ~(((word & ~TOP_BITS) + ~TOP_BITS) | word) & TOP_BITS;
 }
 
-/*
- * Whether no byte of the word equals its predecessor or the window's first byte, and the window
- * goes on behind it: then the byte tests have nothing to count, as for 31 of 32 good words.
- */
-static bool is_unremarkable(const struct health *health, uint64_t word)
+/* A word's bytes, the lowest first, each in its predecessor's place. */
+static uint64_t predecessors(uint64_t word, uint64_t last)
 {
-    return health->window_used - 1U < HEALTH_WINDOW - sizeof(word) &&
-           (zero_bytes(word ^ (word << 8 | health->last_byte)) |
-            zero_bytes(word ^ EACH_BYTE * health->window_first)) == 0;
+    return word << 8 | last >> 56;
 }
 
-static enum health_test check_bytes(struct health *health, uint64_t word)
+/* Looks at those bytes only that have something to count. */
+static enum health_test check_bytes(struct health *health, uint64_t word, uint64_t last)
 {
-    enum health_test result = HEALTH_PASSED;
+    const uint64_t repeated = zero_bytes(word ^ predecessors(word, last));
+    const uint64_t matching = zero_bytes(word ^ EACH_BYTE * health->first_byte);
+    unsigned next = 7; /* the top bit of the byte that goes on with the row, if it repeats */
 
-    for (unsigned i = 0; i < sizeof(word) && result == HEALTH_PASSED; i++) {
-        result = check_byte(health, (uint8_t)(word >> (8 * i)));
+    for (uint64_t left = repeated | matching; left != 0; left &= left - 1) {
+        unsigned top = (unsigned)__builtin_ctzll(left);
+
+        if ((repeated >> top & 1) != 0) {
+            health->byte_repeats = top == next ? health->byte_repeats + 1 : 2;
+            next = top + 8;
+            if (health->byte_repeats >= BYTE_REPETITION_CUTOFF) {
+                return HEALTH_BYTE_REPETITION;
+            }
+        }
+        health->byte_matches += (matching >> top & 1) != 0 ? 1 : 0;
+        if (health->byte_matches >= BYTE_PROPORTION_CUTOFF) {
+            return HEALTH_BYTE_PROPORTION;
+        }
     }
-    return result;
+    health->byte_repeats = next == 64 + 7 ? health->byte_repeats : 1;
+    return HEALTH_PASSED;
 }
 
 static enum health_test check_word(struct health *health, uint64_t word)
 {
-    bool repeated = health->word_repeats > 0 && word == health->last_word;
+    uint64_t last = health->last_word;
 
-    health->word_repeats = repeated ? health->word_repeats + 1 : 1;
-    health->last_word = word;
-    if (health->words_used == HEALTH_WINDOW) {
-        health->words_used = 0;
-    }
-    if (health->words_used == 0) {
+    if (health->words % HEALTH_WINDOW == 0) {
         health->first_word = word;
         health->word_matches = 0;
     }
-    health->words_used++;
+    if (health->words % BYTE_WINDOW_WORDS == 0) {
+        health->first_byte = (uint8_t)word;
+        health->byte_matches = 0;
+    }
+    health->words++;
+    health->last_word = word;
+    health->word_repeats = word == last ? health->word_repeats + 1 : 1;
     health->word_matches += word == health->first_word ? 1 : 0;
     if (health->word_repeats >= WORD_REPETITION_CUTOFF) {
         return HEALTH_WORD_REPETITION;
     }
-    return health->word_matches >= WORD_PROPORTION_CUTOFF ? HEALTH_WORD_PROPORTION : HEALTH_PASSED;
-}
-
-/* The same for the tests on words: almost always neither has anything to count either. */
-static bool is_new(const struct health *health, uint64_t word)
-{
-    return health->word_repeats > 0 && health->words_used - 1U < HEALTH_WINDOW - 1U &&
-           word != health->last_word && word != health->first_word;
-}
-
-enum health_test health_check(struct health *health, uint64_t word)
-{
-    if (is_new(health, word) && is_unremarkable(health, word)) {
-        health->word_repeats = 1;
-        health->last_word = word;
-        health->words_used++;
-        health->byte_repeats = 1;
-        health->last_byte = (uint8_t)(word >> 56);
-        health->window_used += (uint32_t)sizeof(word);
-        return HEALTH_PASSED;
+    if (health->word_matches >= WORD_PROPORTION_CUTOFF) {
+        return HEALTH_WORD_PROPORTION;
     }
-    enum health_test result = check_word(health, word);
+    return check_bytes(health, word, last);
+}
 
-    return result == HEALTH_PASSED ? check_bytes(health, word) : result;
+/*
+ * Takes note of the words up to the first that needs a closer look, and returns how many they are.
+ * They and their bytes differ from their predecessors and from the windows' first, and no window
+ * begins with them, so that no test has anything to count. That holds for 12 of 13 good words.
+ */
+static unsigned pass_unremarkable(struct health *health, const uint64_t *words, unsigned count)
+{
+    const unsigned to_window = -health->words % BYTE_WINDOW_WORDS;
+    const unsigned most = count < to_window ? count : to_window;
+    const uint64_t first_word = health->first_word;
+    const uint64_t first_bytes = EACH_BYTE * health->first_byte;
+    uint64_t last = health->last_word;
+    unsigned passed = 0;
+
+    for (; passed < most; passed++) {
+        uint64_t word = words[passed];
+
+        if (word == last || word == first_word ||
+            (has_zero_byte(word ^ predecessors(word, last)) | has_zero_byte(word ^ first_bytes)) !=
+                0) {
+            break;
+        }
+        last = word;
+    }
+    if (passed > 0) {
+        health->words += passed;
+        health->last_word = last;
+        health->word_repeats = 1;
+        health->byte_repeats = 1;
+    }
+    return passed;
+}
+
+unsigned health_check(struct health *health, const uint64_t *words, unsigned count,
+                      enum health_test *hit)
+{
+    unsigned passed = 0;
+
+    *hit = HEALTH_PASSED;
+    for (;;) {
+        passed += pass_unremarkable(health, words + passed, count - passed);
+        if (passed == count) {
+            break;
+        }
+        *hit = check_word(health, words[passed]);
+        if (*hit != HEALTH_PASSED) {
+            break;
+        }
+        passed++;
+    }
+    return passed;
 }
 
 const char *health_test_name(enum health_test test)

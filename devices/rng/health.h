@@ -17,22 +17,24 @@ enum health_test {
     HEALTH_TESTS,
 };
 
-/* The state of the tests; all zero to start with. */
+/* The state of the tests; all zero to start with, and again after a failure. */
 struct health {
     uint64_t last_word;
     uint64_t first_word;   /* of the words' window */
-    uint32_t word_repeats; /* how often last_word came in a row; 0: no word yet */
-    uint32_t words_used;   /* of the window */
-    uint32_t word_matches; /* with its first word, which counts itself */
+    uint32_t words;        /* so far, modulo 2^32: windows begin at multiples of their length */
+    uint32_t word_repeats; /* how often last_word came in a row */
+    uint32_t word_matches; /* with the window's first word, which counts itself */
     uint32_t byte_repeats; /* the same for bytes */
-    uint32_t window_used;
-    uint32_t window_matches;
-    uint8_t last_byte;
-    uint8_t window_first;
+    uint32_t byte_matches;
+    uint8_t first_byte;
 };
 
-/* Looks at the next word of the source. Returns the first test that it failed. */
-enum health_test health_check(struct health *health, uint64_t word);
+/*
+ * Looks at the next words of the source, up to the first that fails a test. Returns how many passed
+ * before that; `hit` is the first test that the next one failed, HEALTH_PASSED if all passed.
+ */
+unsigned health_check(struct health *health, const uint64_t *words, unsigned count,
+                      enum health_test *hit);
 
 /* The test's name, for people. */
 const char *health_test_name(enum health_test test);

@@ -46,13 +46,22 @@ static void test_cutoffs(void **state)
     assert_int_equal(2 + critical(0x1p-64L, 0x1p-60L), 3);
 }
 
+static enum health_test check_one(struct health *health, uint64_t word)
+{
+    enum health_test hit;
+    unsigned passed = health_check(health, &word, 1, &hit);
+
+    assert_int_equal(passed, hit == HEALTH_PASSED);
+    return hit;
+}
+
 /* Which word of a sequence fails, counted from 1, and by which test; 0: none. */
 static unsigned first_failure(uint64_t (*word)(uint64_t n), unsigned count, enum health_test *test)
 {
     struct health health = {0};
 
     for (unsigned i = 0; i < count; i++) {
-        *test = health_check(&health, word(i));
+        *test = check_one(&health, word(i));
         if (*test != HEALTH_PASSED) {
             return i + 1;
         }
@@ -100,7 +109,7 @@ static void test_cycles(void **state)
         uint64_t n = 0;
 
         for (; n < 512 && test == HEALTH_PASSED; n++) {
-            test = health_check(&health, script_word(n % period));
+            test = check_one(&health, script_word(n % period));
         }
         if (period == 256) {
             assert_int_equal(test, HEALTH_PASSED);
@@ -110,6 +119,183 @@ static void test_cycles(void **state)
             assert_true(test == HEALTH_BYTE_PROPORTION && n < 2 * period + 1);
         }
     }
+}
+
+/* The tests of SP 800-90B as they are written there, one sample after the other. */
+struct reference_test {
+    uint64_t repeated; /* 4.4.1: A */
+    unsigned repeats;  /* B */
+    uint64_t first;    /* 4.4.2: A */
+    unsigned matches;  /* B */
+    unsigned position; /* in the window; 0: the next sample is its first */
+};
+
+static bool repeats_too_often(struct reference_test *test, uint64_t sample, unsigned cutoff)
+{
+    if (test->repeats > 0 && sample == test->repeated) {
+        test->repeats++;
+        return test->repeats >= cutoff;
+    }
+    test->repeated = sample;
+    test->repeats = 1;
+    return false;
+}
+
+static bool matches_too_often(struct reference_test *test, uint64_t sample, unsigned cutoff)
+{
+    bool failed = false;
+
+    if (test->position == 0) {
+        test->first = sample;
+        test->matches = 1;
+    } else if (sample == test->first) {
+        test->matches++;
+        failed = test->matches >= cutoff;
+    }
+    test->position = (test->position + 1) % HEALTH_WINDOW;
+    return failed;
+}
+
+struct reference {
+    struct reference_test words;
+    struct reference_test bytes;
+};
+
+static enum health_test reference_check(struct reference *reference, uint64_t word)
+{
+    bool repeats = repeats_too_often(&reference->words, word, 2);
+    bool matches = matches_too_often(&reference->words, word, 3);
+
+    if (repeats || matches) {
+        return repeats ? HEALTH_WORD_REPETITION : HEALTH_WORD_PROPORTION;
+    }
+    for (unsigned i = 0; i < 8; i++) {
+        uint8_t byte = (uint8_t)(word >> (8 * i));
+
+        repeats = repeats_too_often(&reference->bytes, byte, 9);
+        matches = matches_too_often(&reference->bytes, byte, 26);
+        if (repeats || matches) {
+            return repeats ? HEALTH_BYTE_REPETITION : HEALTH_BYTE_PROPORTION;
+        }
+    }
+    return HEALTH_PASSED;
+}
+
+/* How often of 65,536 times a word, or a byte of it, is made to equal another. */
+struct leaning {
+    unsigned last_word;
+    unsigned first_word;
+    unsigned last_byte;
+    unsigned first_byte;
+    unsigned mask; /* of the bits that a byte has */
+};
+
+static const struct leaning leanings[] = {
+    {0, 0, 0, 0, 0xff},          /* none: good words */
+    {200, 0, 0, 0, 0xff},        /* a word comes again now and then */
+    {0, 250, 0, 0, 0xff},        /* the windows' first word does */
+    {0, 0, 30000, 0, 0xff},      /* rows of one byte, of all lengths */
+    {0, 0, 8000, 0, 0xff},       /* short ones */
+    {0, 0, 0, 2500, 0xff},       /* the windows' first byte, close to the cut-off */
+    {0, 0, 0, 9000, 0xff},       /* far above it */
+    {20, 100, 9000, 1500, 0xff}, /* all together */
+    {0, 0, 6000, 0, 0x1f},       /* few values */
+    {0, 0, 0, 0, 0x3f},
+    {0, 0, 40000, 0, 0x01}, /* bytes that are 0 or 1: one less than the other */
+    {0, 0, 65000, 0, 0xff},
+};
+
+static uint64_t dice;
+
+static bool thrown(unsigned times)
+{
+    return (script_word(dice++) & 0xffff) < times;
+}
+
+static uint64_t leaning_word(const struct leaning *leaning, const struct reference *reference)
+{
+    uint64_t word = script_word(dice++) & leaning->mask * 0x0101010101010101ULL;
+    uint8_t last = (uint8_t)reference->bytes.repeated;
+
+    if (thrown(leaning->last_word)) {
+        return reference->words.repeated;
+    }
+    if (thrown(leaning->first_word)) {
+        return reference->words.first;
+    }
+    if (leaning->last_byte + leaning->first_byte == 0) {
+        return word;
+    }
+    for (unsigned i = 0; i < 64; i += 8) {
+        uint8_t byte = (uint8_t)(word >> i);
+
+        byte = thrown(leaning->first_byte) ? (uint8_t)reference->bytes.first : byte;
+        byte = thrown(leaning->last_byte) ? last : byte;
+        word = (word & ~(0xffULL << i)) | (uint64_t)byte << i;
+        last = byte;
+    }
+    return word;
+}
+
+/* One run of words, in pieces of any length, until something fails or they end. */
+static enum health_test compare_with_reference(const struct leaning *leaning, unsigned count)
+{
+    struct health health = {0};
+    struct reference reference = {0};
+    enum health_test expected = HEALTH_PASSED;
+
+    for (unsigned done = 0; done < count && expected == HEALTH_PASSED;) {
+        uint64_t words[64];
+        unsigned length = 1 + (unsigned)(script_word(dice++) % 64);
+        unsigned good = 0;
+        enum health_test hit;
+
+        for (unsigned i = 0; i < length; i++) {
+            words[i] = leaning_word(leaning, &reference);
+            if (expected == HEALTH_PASSED) {
+                expected = reference_check(&reference, words[i]);
+                good += expected == HEALTH_PASSED ? 1 : 0;
+            }
+        }
+        assert_int_equal(health_check(&health, words, length, &hit), good);
+        assert_int_equal(hit, expected);
+        done += length;
+    }
+    return expected;
+}
+
+/* Word by word the verdicts are those of the plain tests, for words of every kind. */
+static void test_against_reference(void **state)
+{
+    unsigned hits[HEALTH_TESTS] = {0};
+
+    (void)state;
+    dice = 0;
+    for (unsigned i = 0; i < sizeof(leanings) / sizeof(leanings[0]); i++) {
+        for (unsigned run = 0; run < 200; run++) {
+            hits[compare_with_reference(&leanings[i], 2048)]++;
+        }
+    }
+    for (unsigned test = 0; test < HEALTH_TESTS; test++) {
+        assert_true(hits[test] >= 100);
+    }
+    assert_int_equal(compare_with_reference(&leanings[0], 1 << 20), HEALTH_PASSED);
+}
+
+/* No words at all: nothing passes, nothing fails, nothing is forgotten. */
+static void test_no_words(void **state)
+{
+    struct health health = {0};
+    struct health before;
+    enum health_test hit = HEALTH_BYTE_REPETITION;
+    const uint64_t word = 0x0123456789abcdef;
+
+    (void)state;
+    assert_int_equal(check_one(&health, word), HEALTH_PASSED);
+    before = health;
+    assert_int_equal(health_check(&health, &word, 0, &hit), 0);
+    assert_int_equal(hit, HEALTH_PASSED);
+    assert_memory_equal(&health, &before, sizeof(health));
 }
 
 struct fault {
@@ -207,10 +393,9 @@ static void test_detection_delays(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cutoffs),
-        cmocka_unit_test(test_word_proportion),
-        cmocka_unit_test(test_cycles),
-        cmocka_unit_test(test_detection_delays),
+        cmocka_unit_test(test_cutoffs),  cmocka_unit_test(test_word_proportion),
+        cmocka_unit_test(test_cycles),   cmocka_unit_test(test_against_reference),
+        cmocka_unit_test(test_no_words), cmocka_unit_test(test_detection_delays),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

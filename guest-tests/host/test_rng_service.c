@@ -293,7 +293,7 @@ static void test_ticks(void **state)
     core.ticks = tick;
     time_now = 0;
     entropy_refill(&core, ENTROPY_STARTUP_WORDS);
-    assert_true(entropy_counters(&core).ticks == 10 * ENTROPY_STARTUP_WORDS / 8);
+    assert_true(entropy_counters(&core).ticks == 10 * ENTROPY_STARTUP_WORDS / 32);
     assert_true(entropy_counters(&core).words == ENTROPY_STARTUP_WORDS);
     entropy_refill(&core, POOL_WORDS);
     uint64_t before = time_now;
