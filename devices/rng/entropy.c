@@ -223,15 +223,16 @@ static bool read_word(const struct entropy_source *source, uint64_t *word)
 static struct reading read_words(const struct entropy_source *source, uint64_t *words,
                                  unsigned count)
 {
-    uint32_t tries = source->slow ? 1 : ENTROPY_TRIES;
     struct reading reading = {0};
-    bool good = false;
 
     while (reading.before < count && read_word(source, &words[reading.before])) {
         reading.before++;
     }
     reading.count = reading.before;
     if (reading.before < count) {
+        const uint32_t tries = source->slow ? 1 : ENTROPY_TRIES;
+        bool good = false;
+
         for (reading.failures = 1; reading.failures < tries && !good;) {
             good = read_word(source, &words[reading.before]);
             reading.failures += good ? 0 : 1;
@@ -309,14 +310,17 @@ static bool worth_telling(struct entropy_core *core, struct entropy_notice *noti
     return true;
 }
 
-/*
- * Reads, tests and keeps so many words, and adds to `total` those of use. Returns how many more the
- * core can use of `most` in all.
- */
-static unsigned refill(struct entropy_core *core, unsigned count, unsigned *total, unsigned most)
+struct turn {
+    unsigned good; /* words of use */
+    unsigned next; /* words that the core can use after that */
+};
+
+/* Reads, tests and keeps so many words, of at most `most` that are asked for. */
+static struct turn refill(struct entropy_core *core, unsigned count, unsigned most)
 {
     uint64_t words[BATCH_WORDS];
     struct entropy_notice notice = {0};
+    struct turn turn;
     uint64_t begin = ticks(core);
     struct reading reading = read_words(&core->source, words, count);
     uint64_t end = ticks(core);
@@ -326,16 +330,16 @@ static unsigned refill(struct entropy_core *core, unsigned count, unsigned *tota
     bool more = absorb(core, words, reading, &notice);
 
     core->counters.ticks += end - begin;
-    *total += (unsigned)(core->counters.words - before);
+    turn.good = (unsigned)(core->counters.words - before);
+    turn.next = more ? wanted(core, most - turn.good) : 0;
     bool told = worth_telling(core, &notice);
-    unsigned next = more ? wanted(core, most - *total) : 0;
 
     spin_lock_release(&core->lock);
     wipe(words, count * sizeof(words[0]));
     if (told) { /* not under the lock: who is told may be slow */
         core->notify(core, &notice);
     }
-    return next;
+    return turn;
 }
 
 unsigned entropy_refill(struct entropy_core *core, unsigned max_words)
@@ -347,7 +351,10 @@ unsigned entropy_refill(struct entropy_core *core, unsigned max_words)
 
     spin_lock_release(&core->lock);
     while (count > 0) {
-        count = refill(core, count, &total, max_words);
+        struct turn turn = refill(core, count, max_words - total);
+
+        total += turn.good;
+        count = turn.next;
     }
     return total;
 }
@@ -398,22 +405,22 @@ size_t entropy_take_share(struct entropy_core *core, struct entropy_share *share
                           size_t length)
 {
     spin_lock_acquire(&core->lock);
-    uint32_t free = free_for(core, share);
-    size_t count = length < free ? length : free;
-    uint8_t *bytes = core->pool + core->level - count;
+    uint32_t free = core->state == ENTROPY_READY ? free_for(core, share) : 0;
+    uint32_t count = length < free ? (uint32_t)length : free;
 
-    if (core->state != ENTROPY_READY) {
-        count = 0;
-    }
-    memcpy(buffer, bytes, count);
-    wipe(bytes, count);
-    core->level -= (uint32_t)count;
-    core->counters.bytes_delivered += count;
-    if (share != NULL) {
-        share->drawn += (uint32_t)count;
-    }
-    if (count > 0 && core->level < core->counters.pool_low_water) {
-        core->counters.pool_low_water = core->level;
+    if (count > 0) {
+        uint8_t *bytes = core->pool + core->level - count;
+
+        memcpy(buffer, bytes, count);
+        wipe(bytes, count);
+        core->level -= count;
+        core->counters.bytes_delivered += count;
+        if (core->level < core->counters.pool_low_water) {
+            core->counters.pool_low_water = core->level;
+        }
+        if (share != NULL) {
+            share->drawn += count;
+        }
     }
     spin_lock_release(&core->lock);
     return count;

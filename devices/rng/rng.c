@@ -232,8 +232,8 @@ void rng_init(struct rng *rng, const struct rng_setup *setup)
 
 bool rng_has_work(const struct rng *rng)
 {
-    return virtio_mmio_running(&rng->transport) && rng->queue.ready && rng->queue.breach == NULL &&
-           (rng->holding || rng->more);
+    return (rng->holding || rng->more) && virtio_mmio_running(&rng->transport) &&
+           rng->queue.ready && rng->queue.breach == NULL;
 }
 
 uint64_t rng_deadline(const struct rng *rng)
