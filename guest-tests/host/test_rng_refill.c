@@ -131,6 +131,43 @@ static void test_hit_and_failures(void **state)
     assert_int_equal(core.failure_run, 0);
 }
 
+/* A fault is forgotten with the word after the long good stretch, whatever is read with it. */
+static void test_proven_inside(void **state)
+{
+    uint8_t sink[ENTROPY_POOL_SIZE];
+
+    (void)state;
+    fail_after(SCRIPT_STUCK, 0, 2);
+    assert_int_equal(entropy_refill(&core, 2), 1);
+    /* Asked for nothing it does not come nearer to the end of its back-off. */
+    assert_int_equal(entropy_refill(&core, 0), 0);
+    assert_int_equal(core.backoff, 2);
+    entropy_refill(&core, 1);
+    entropy_refill(&core, 1);
+    assert_int_equal(entropy_refill(&core, ENTROPY_STARTUP_WORDS), ENTROPY_STARTUP_WORDS);
+    for (unsigned i = 0; i < ENTROPY_PROVEN_WORDS; i += 256) {
+        assert_int_equal(entropy_refill(&core, 256), 256);
+        entropy_take(&core, sink, sizeof(sink));
+    }
+    assert_int_equal(core.good_words, ENTROPY_PROVEN_WORDS);
+    assert_int_equal(core.faults, 1);
+    assert_int_equal(entropy_refill(&core, 20), 20);
+    assert_int_equal(core.good_words, ENTROPY_PROVEN_WORDS);
+    assert_int_equal(core.faults, 0);
+}
+
+/* With the pool full, a test on demand asks for its own words and no more. */
+static void test_test_of_a_full_pool(void **state)
+{
+    (void)state;
+    assert_int_equal(entropy_refill(&core, 10000), POOL_WORDS);
+    entropy_self_test(&core);
+    assert_int_equal(entropy_refill(&core, 10), 10);
+    assert_int_equal(entropy_refill(&core, 10000), ENTROPY_STARTUP_WORDS - 10);
+    assert_true(script.asked == 2 * ENTROPY_STARTUP_WORDS + POOL_WORDS);
+    assert_false(entropy_testing(&core));
+}
+
 /* Each number of words in one call: all of them arrive in order, none twice. */
 static void test_each_number_of_words(void **state)
 {
@@ -294,6 +331,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_hit_at_each_position, set_up),
         cmocka_unit_test_setup(test_hit_and_failures, set_up),
+        cmocka_unit_test_setup(test_proven_inside, set_up),
+        cmocka_unit_test_setup(test_test_of_a_full_pool, set_up),
         cmocka_unit_test_setup(test_each_number_of_words, set_up),
         cmocka_unit_test_setup(test_pool_filled_meanwhile, set_up),
         cmocka_unit_test_setup(test_fault_meanwhile, set_up),
