@@ -94,7 +94,7 @@ static enum exit_action run_until_change(struct vcpu *vcpu, uint64_t panic_after
         }
         action = handle(vcpu, exit);
         if (action != ACTION_RESUME && action != ACTION_STOP) {
-            vcpu->vm->virtualization->skip(vcpu, exit->instruction_length);
+            vcpu->vm->virtualization->skip(vcpu, exit->rip + exit->instruction_length);
         }
     }
     return action;

@@ -156,8 +156,8 @@ struct virtualization {
      */
     bool (*update_code)(struct vcpu *vcpu, struct code_state *code);
 
-    /* Moves past the instruction that exited, of `length` bytes, and ends its shadows. */
-    void (*skip)(struct vcpu *vcpu, unsigned length);
+    /* Moves past the instruction that exited, to `rip`, and ends its shadows. */
+    void (*skip)(struct vcpu *vcpu, uint64_t rip);
 
     /* Makes the guest take an exception at its next entry. */
     void (*inject_exception)(struct vcpu *vcpu, unsigned vector, bool has_error_code,

@@ -124,11 +124,11 @@ static inline bool scripted_update_code(struct vcpu *vcpu, struct code_state *co
     return memcmp(&old, code, sizeof(old)) != 0;
 }
 
-static inline void scripted_skip(struct vcpu *vcpu, unsigned length)
+static inline void scripted_skip(struct vcpu *vcpu, uint64_t rip)
 {
     hardware_of(vcpu)->skips++;
-    hardware_of(vcpu)->skipped += length;
-    hardware_of(vcpu)->registers[REGISTER_RIP] += length;
+    hardware_of(vcpu)->skipped += (unsigned)(rip - hardware_of(vcpu)->registers[REGISTER_RIP]);
+    hardware_of(vcpu)->registers[REGISTER_RIP] = rip;
 }
 
 static inline void scripted_inject_exception(struct vcpu *vcpu, unsigned vector,

@@ -228,7 +228,7 @@ static enum exit_action memory(struct exit_memory memory)
     enum exit_action action = arch_handle_exit(vcpu, &exit);
 
     if (action == ACTION_SKIP || action == ACTION_SKIP_AT_ONCE) {
-        scripted_skip(vcpu, exit.instruction_length);
+        scripted_skip(vcpu, exit.rip + exit.instruction_length);
     }
     return action;
 }

@@ -486,7 +486,7 @@ static void test_inject_interrupt(void **state)
     /* An instruction's shadow, which ends with the instruction. */
     vmcb->interrupt_state = INTERRUPT_SHADOW;
     assert_false(svm_inject_interrupt(vcpu, 0x31));
-    svm_skip(vcpu, 3);
+    svm_skip(vcpu, CODE + 3);
     assert_int_equal(vmcb->interrupt_state, 0);
     assert_int_equal(vmcb->state.rip, CODE + 3);
     assert_true(svm_inject_interrupt(vcpu, 0x31));
@@ -578,14 +578,14 @@ static void test_skip(void **state)
 
     vmcb->interrupt_state = INTERRUPT_SHADOW | 2;
     vmcb->state.rflags = RFLAGS_FIXED | RFLAGS_RF | RFLAGS_IF;
-    svm_skip(&fixture->vcpu, 2);
+    svm_skip(&fixture->vcpu, CODE + 2);
     assert_int_equal(vmcb->state.rip, CODE + 2);
     assert_int_equal(vmcb->state.rflags, RFLAGS_FIXED | RFLAGS_IF);
     assert_int_equal(vmcb->interrupt_state, 2);
     assert_int_equal(vmcb->event, 0);
     assert_int_equal(vmcb->clean, CLEAN_ALL);
     vmcb->state.rflags |= RFLAGS_TF;
-    svm_skip(&fixture->vcpu, 3);
+    svm_skip(&fixture->vcpu, CODE + 5);
     assert_int_equal(vmcb->state.rip, CODE + 5);
     assert_int_equal(vmcb->event, 0x80000301);
     assert_int_equal(vmcb->state.dr6, 0xffff4ff0); /* BS */

@@ -67,10 +67,10 @@ static uint64_t get(struct vcpu *asked, enum vcpu_register name)
     return vmcs[name == REGISTER_CR0 ? VMCS_GUEST_CR0 : VMCS_GUEST_RSP];
 }
 
-static void skip_instruction(struct vcpu *asked, unsigned length)
+static void skip_instruction(struct vcpu *asked, uint64_t rip)
 {
     assert_ptr_equal(asked, &vcpu);
-    vmcs[VMCS_GUEST_RIP] += length;
+    vmcs[VMCS_GUEST_RIP] = rip;
     vmcs[VMCS_GUEST_INTERRUPTIBILITY] &= ~3ULL;
 }
 

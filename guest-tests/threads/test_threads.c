@@ -381,6 +381,7 @@ static void run_guest(struct vcpu *vcpu, struct vm_exit *exit)
         *exit = some_exit(vcpu);
     }
     backend->registers[REGISTER_RIP] = CODE;
+    exit->rip = CODE;
 }
 
 static void start_hardware(struct vcpu *vcpu)
@@ -454,9 +455,9 @@ static bool update_code(struct vcpu *vcpu, struct code_state *code)
     return memcmp(&old, code, sizeof(old)) != 0;
 }
 
-static void skip_instruction(struct vcpu *vcpu, unsigned length)
+static void skip_instruction(struct vcpu *vcpu, uint64_t rip)
 {
-    hardware_of(vcpu)->registers[REGISTER_RIP] += length;
+    hardware_of(vcpu)->registers[REGISTER_RIP] = rip;
 }
 
 static void inject_exception(struct vcpu *vcpu, unsigned vector, bool has_error_code,

@@ -332,7 +332,7 @@ struct cpuid_registers cpu_policy_cpuid(const struct cpu_policy *policy,
         answer = policy->host(leaf, 0);
         answer.eax = leaf == 0 ? LEAF_BASIC_LAST : LEAF_EXTENDED_LAST;
         return answer;
-    case 1:
+    case CPUID_LEAF_WITH_CR4:
         return leaf_basic(policy, context);
     case 4:
         return leaf_caches(policy, subleaf);

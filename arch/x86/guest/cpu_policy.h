@@ -31,8 +31,10 @@ void cpu_policy_init(struct cpu_policy *policy);
 struct cpuid_context {
     uint32_t apic_id;
     uint32_t vcpu_count;
-    uint64_t cr4;
+    uint64_t cr4; /* shows in CPUID_LEAF_WITH_CR4 alone */
 };
+
+#define CPUID_LEAF_WITH_CR4 1U
 
 /* The guest's answer for a leaf. */
 struct cpuid_registers cpu_policy_cpuid(const struct cpu_policy *policy,

@@ -109,14 +109,15 @@ static enum exit_action handle_memory(struct vcpu *vcpu, struct vm_exit *exit)
 
 static enum exit_action handle_cpuid(struct vcpu *vcpu)
 {
+    uint32_t leaf = (uint32_t)vcpu->general[GENERAL_RAX];
     const struct cpuid_context context = {
         .apic_id = vcpu->arch->apic.id,
         .vcpu_count = vcpu->vm->vcpu_count,
-        .cr4 = vcpu_get(vcpu, REGISTER_CR4),
+        /* Asked for only where it shows: in VMX that takes a while. */
+        .cr4 = leaf == CPUID_LEAF_WITH_CR4 ? vcpu_get(vcpu, REGISTER_CR4) : 0,
     };
-    struct cpuid_registers answer =
-        cpu_policy_cpuid(vcpu->vm->arch->policy, &context, (uint32_t)vcpu->general[GENERAL_RAX],
-                         (uint32_t)vcpu->general[GENERAL_RCX]);
+    struct cpuid_registers answer = cpu_policy_cpuid(vcpu->vm->arch->policy, &context, leaf,
+                                                     (uint32_t)vcpu->general[GENERAL_RCX]);
 
     vcpu->general[GENERAL_RAX] = answer.eax;
     vcpu->general[GENERAL_RBX] = answer.ebx;

@@ -57,7 +57,7 @@ uint64_t svm_get(struct vcpu *vcpu, enum vcpu_register name);
 void svm_set(struct vcpu *vcpu, enum vcpu_register name, uint64_t value);
 void svm_get_segment(struct vcpu *vcpu, enum segment_name name, struct segment *segment);
 bool svm_update_code(struct vcpu *vcpu, struct code_state *code);
-void svm_skip(struct vcpu *vcpu, unsigned length);
+void svm_skip(struct vcpu *vcpu, uint64_t rip);
 void svm_inject_exception(struct vcpu *vcpu, unsigned vector, bool has_error_code,
                           uint32_t error_code);
 bool svm_inject_interrupt(struct vcpu *vcpu, unsigned vector);

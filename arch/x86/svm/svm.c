@@ -210,7 +210,7 @@ static void save_task_priority(const struct vmcb *vmcb, struct local_apic *apic)
 static void write_task_priority(struct vcpu *vcpu, struct vm_exit *exit)
 {
     if (local_apic_set_cr8(&vcpu->arch->apic, exit->control_register.value)) {
-        svm_skip(vcpu, exit->instruction_length);
+        svm_skip(vcpu, exit->rip + exit->instruction_length);
     } else {
         svm_inject_exception(vcpu, VECTOR_GENERAL_PROTECTION, true, 0);
     }

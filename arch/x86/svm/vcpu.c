@@ -186,11 +186,11 @@ void svm_inject_exception(struct vcpu *vcpu, unsigned vector, bool has_error_cod
 }
 
 /* With RFLAGS.TF the instruction that we did for the guest ends in #DB as if it had done it. */
-void svm_skip(struct vcpu *vcpu, unsigned length)
+void svm_skip(struct vcpu *vcpu, uint64_t rip)
 {
     struct vmcb *vmcb = vcpu->backend->vmcb;
 
-    vmcb->state.rip += length;
+    vmcb->state.rip = rip;
     vmcb->state.rflags &= ~RFLAGS_RF;
     vmcb->interrupt_state &= ~INTERRUPT_SHADOW;
     if ((vmcb->state.rflags & RFLAGS_TF) != 0) {

@@ -54,7 +54,7 @@ static const uint8_t kinds[REASONS] = {
  * What the processor would have done on its way into the guest's handler, and what the entry that
  * injects the exception insists on.
  */
-static void complete_debug_exception(struct vcpu *vcpu, uint32_t event)
+static void complete_debug_exception(struct vcpu *vcpu, uint32_t event, uint64_t rip)
 {
     const uint64_t shadows = INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS;
 
@@ -63,7 +63,7 @@ static void complete_debug_exception(struct vcpu *vcpu, uint32_t event)
     vmcs_write(VMCS_GUEST_DR7, vmcs_read(VMCS_GUEST_DR7) & ~DR7_GENERAL_DETECT);
     if ((event & EVENT_TYPE_MASK) == EVENT_TYPE_INT1) {
         /* A trap, but RIP is still at the INT1 (SDM Vol. 3C, 28.3.3). */
-        vcpu->vm->virtualization->skip(vcpu, (unsigned)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
+        vcpu->vm->virtualization->skip(vcpu, rip + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
     }
     if ((vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & shadows) != 0 &&
         (vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF) != 0) {
@@ -91,7 +91,7 @@ static void translate_exception(struct vcpu *vcpu, struct vm_exit *exit)
         exit->exception.error_code = (uint32_t)vmcs_read(VMCS_EXIT_ERROR_CODE);
     }
     if (exit->exception.vector == VECTOR_DEBUG) {
-        complete_debug_exception(vcpu, event);
+        complete_debug_exception(vcpu, event, exit->rip);
     }
 }
 

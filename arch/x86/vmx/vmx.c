@@ -617,7 +617,7 @@ static bool vmx_update_code(struct vcpu *vcpu, struct code_state *code)
             update_value(&code->cs_attributes, (uint16_t)vmcs_read(cs_rights))) != 0;
 }
 
-static void vmx_skip(struct vcpu *vcpu, unsigned length)
+static void vmx_skip(struct vcpu *vcpu, uint64_t rip)
 {
     uint64_t interruptibility = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
     const uint64_t shadows = INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS;
@@ -625,7 +625,7 @@ static void vmx_skip(struct vcpu *vcpu, unsigned length)
     uint64_t rflags = vmcs_read(VMCS_GUEST_RFLAGS);
 
     (void)vcpu;
-    vmcs_write(VMCS_GUEST_RIP, vmcs_read(VMCS_GUEST_RIP) + length);
+    vmcs_write(VMCS_GUEST_RIP, rip);
     /* What the end of an instruction does to debugging: RF goes off, TF traps (SDM 3B, 18.3). */
     if ((rflags & RFLAGS_RF) != 0) {
         vmcs_write(VMCS_GUEST_RFLAGS, rflags & ~RFLAGS_RF);
