@@ -202,6 +202,10 @@ void cpu_policy_init(struct cpu_policy *policy)
             policy->cr4_allowed |= feature->cr4;
         }
     }
+    policy->basic = policy->host(0, 0);
+    policy->basic.eax = LEAF_BASIC_LAST;
+    policy->extended = policy->host(0x80000000U, 0);
+    policy->extended.eax = LEAF_EXTENDED_LAST;
     policy->xcr0_allowed = 0;
     if ((policy->shown[LEAF_1].ecx & CPUID_1_ECX_XSAVE) != 0) {
         policy->xcr0_allowed = XCR0_X87 | XCR0_SSE |
@@ -324,14 +328,12 @@ struct cpuid_registers cpu_policy_cpuid(const struct cpu_policy *policy,
                                         uint32_t subleaf)
 {
     const struct cpuid_registers none = {0};
-    struct cpuid_registers answer;
 
     switch (leaf) {
     case 0:
+        return policy->basic;
     case 0x80000000:
-        answer = policy->host(leaf, 0);
-        answer.eax = leaf == 0 ? LEAF_BASIC_LAST : LEAF_EXTENDED_LAST;
-        return answer;
+        return policy->extended;
     case CPUID_LEAF_WITH_CR4:
         return leaf_basic(policy, context);
     case 4:

@@ -22,9 +22,11 @@ struct cpu_policy {
     uint64_t cr4_allowed;       /* CR4 bits that go with the features shown */
     uint64_t xcr0_allowed;      /* state components a guest may enable */
     struct cpuid_registers shown[CPU_POLICY_LEAVES]; /* feature bits, by feature leaf */
+    struct cpuid_registers basic;                    /* leaf 0 */
+    struct cpuid_registers extended;                 /* leaf 80000000H */
 };
 
-/* Fills in cr4_allowed, xcr0_allowed and shown from the other fields, which the caller has set. */
+/* Fills in cr4_allowed and what follows it from the other fields, which the caller has set. */
 void cpu_policy_init(struct cpu_policy *policy);
 
 /* Facts about the asking vCPU that CPUID shows. */

@@ -188,17 +188,19 @@ static void svm_unload(struct vcpu *vcpu)
  * CR8 lives in the VMCB while the guest runs, and in the local APIC's page otherwise; bits 0-3 of
  * the TPR, which CR8 does not have, stay as they are unless the guest wrote CR8.
  */
-static void load_task_priority(struct vmcb *vmcb, const struct local_apic *apic)
+static uint64_t load_task_priority(struct vmcb *vmcb, const struct local_apic *apic)
 {
-    vmcb->virtual_interrupt =
-        (vmcb->virtual_interrupt & ~VIRTUAL_TPR) | (local_apic_cr8(apic) & VIRTUAL_TPR);
+    uint64_t priority = local_apic_cr8(apic);
+
+    vmcb->virtual_interrupt = (vmcb->virtual_interrupt & ~VIRTUAL_TPR) | priority;
+    return priority;
 }
 
-static void save_task_priority(const struct vmcb *vmcb, struct local_apic *apic)
+static void save_task_priority(const struct vmcb *vmcb, struct local_apic *apic, uint64_t loaded)
 {
     uint64_t priority = vmcb->virtual_interrupt & VIRTUAL_TPR;
 
-    if (priority != local_apic_cr8(apic)) {
+    if (priority != loaded) {
         (void)local_apic_set_cr8(apic, priority);
     }
 }
@@ -224,12 +226,13 @@ static void svm_run(struct vcpu *vcpu, struct vm_exit *exit)
     struct local_apic *apic = &vcpu->arch->apic;
 
     vmcb->state.rax = vcpu->general[GENERAL_RAX];
-    load_task_priority(vmcb, apic);
+    uint64_t priority = load_task_priority(vmcb, apic);
+
     svm_offer_interrupt(backend);
     svm_enter(vcpu->general, vmcb, backend->host);
     svm_withdraw_interrupt(backend);
     vcpu->general[GENERAL_RAX] = vmcb->state.rax;
-    save_task_priority(vmcb, apic);
+    save_task_priority(vmcb, apic, priority);
     vmcb->tlb_control = TLB_FLUSH_NOTHING;
     /* We write the virtual interrupt control before every entry. */
     vmcb->clean = CLEAN_ALL & ~CLEAN_VIRTUAL_INTERRUPT;
