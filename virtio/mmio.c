@@ -571,12 +571,6 @@ static void write_register(struct virtio_mmio *mmio, uint32_t offset, uint32_t v
     case QUEUE_SEL:
         mmio->queue_sel = value;
         break;
-    case QUEUE_NOTIFY:
-        write_notify(mmio, value);
-        break;
-    case INTERRUPT_ACK:
-        clear_events(mmio, value);
-        break;
     case STATUS:
         write_status(mmio, value);
         break;
@@ -604,26 +598,38 @@ static uint64_t mmio_read(void *device, uint64_t offset, unsigned size)
     return value;
 }
 
-/* 4.2.2.2: registers are written by aligned 32-bit accesses only; others change nothing. */
-static void mmio_write(void *device, uint64_t offset, unsigned size, uint64_t value)
+/* Apart from the next, for a driver does this but when it starts and ends. */
+__attribute__((noinline)) static void write_seldom(struct virtio_mmio *mmio, uint64_t offset,
+                                                   unsigned size, uint64_t value)
 {
-    struct virtio_mmio *mmio = device;
-
     if (offset < VIRTIO_MMIO_CONFIG) {
         if (size == 4 && offset % 4 == 0) {
             write_register(mmio, (uint32_t)offset, (uint32_t)value);
             finish_suspend(mmio);
-            if (offset == QUEUE_NOTIFY || offset == INTERRUPT_ACK) {
-                publish_events(mmio);
-            } else {
-                publish_registers(mmio);
-            }
+            publish_registers(mmio);
         }
     } else if (offset + size <= VIRTIO_MMIO_SIZE && mmio->operations->config_write != NULL &&
                (mmio->status & VIRTIO_STATUS_SUSPEND) == 0) {
         mmio->operations->config_write(mmio->device, offset - VIRTIO_MMIO_CONFIG, size, value);
         publish(mmio, VIRTIO_MMIO_CONFIG, VIRTIO_MMIO_SIZE);
     }
+}
+
+/* 4.2.2.2: registers are written by aligned 32-bit accesses only; others change nothing. */
+static void mmio_write(void *device, uint64_t offset, unsigned size, uint64_t value)
+{
+    struct virtio_mmio *mmio = device;
+
+    if (size == 4 && offset == QUEUE_NOTIFY) {
+        write_notify(mmio, (uint32_t)value);
+    } else if (size == 4 && offset == INTERRUPT_ACK) {
+        clear_events(mmio, (uint32_t)value);
+    } else {
+        write_seldom(mmio, offset, size, value);
+        return;
+    }
+    finish_suspend(mmio);
+    publish_events(mmio);
 }
 
 const struct bus_operations virtio_mmio_bus_operations = {

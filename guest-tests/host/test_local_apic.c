@@ -288,12 +288,22 @@ static void test_trigger_mode_follows_the_latest(void **state)
     struct local_apic *apic = enabled(0, false);
 
     (void)state;
+    uint32_t changes = local_apic_mode_changes(apic);
+
+    local_apic_post(apic, 0x51, false);
+    assert_int_equal(local_apic_mode_changes(apic), changes);
+    local_apic_accept(apic, 0x51);
+    local_apic_eoi(apic);
     local_apic_post(apic, 0x52, true);
+    assert_int_equal(local_apic_mode_changes(apic), changes + 1);
+    local_apic_post(apic, 0x52, true);
+    assert_int_equal(local_apic_mode_changes(apic), changes + 1);
     local_apic_accept(apic, 0x52);
     local_apic_eoi(apic);
     assert_int_equal(eois[0x52], 1);
     local_apic_post(apic, 0x52, false);
     assert_int_equal(get(apic, APIC_TMR + 0x20), 0);
+    assert_int_equal(local_apic_mode_changes(apic), changes + 2);
     local_apic_accept(apic, 0x52);
     local_apic_eoi(apic);
     local_apic_report_eoi(apic, 0x52);

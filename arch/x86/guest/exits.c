@@ -42,49 +42,73 @@ static enum exit_action handle_port(struct vcpu *vcpu, const struct exit_port *p
     return vm_running(vm) ? ACTION_SKIP : ACTION_STOP;
 }
 
+/* Whether an access at this offset from the APICs' base goes to the vCPU's own APIC. */
+static bool in_local_apic(const struct vcpu *vcpu, uint64_t offset)
+{
+    return offset < LAYOUT_APIC_SIZE && local_apic_in_xapic_mode(&vcpu->arch->apic);
+}
+
+static void count_unknown_memory(struct vm *vm, uint64_t gpa)
+{
+    machine_count_unknown(&vm->arch->unknown_memory, gpa & ~0xfffULL);
+}
+
 /*
- * Reads or writes `value`: a device's, with the machine's lock held around it, or the vCPU's own
- * APIC's. False if some vCPU, this one perhaps, has to look at what has changed.
+ * Writes to a device, with the machine's lock held around it, or to the vCPU's own APIC. False if
+ * some vCPU, this one perhaps, has to look at what has changed.
  */
-static bool access_memory(struct vcpu *vcpu, uint64_t gpa, const struct mmio_instruction *access,
-                          uint64_t *value)
+static bool write_memory(struct vcpu *vcpu, uint64_t gpa, const struct mmio_instruction *access)
 {
     struct vm *vm = vcpu->vm;
-    struct local_apic *apic = &vcpu->arch->apic;
-    uint64_t apic_offset = gpa - LAYOUT_LOCAL_APIC_BASE;
-    bool answered;
+    uint64_t source =
+        access->is_immediate ? 0 : vcpu_general_register(vcpu, (enum general_register)access->reg);
+    uint64_t value = mmio_write_value(access, source);
+    uint64_t offset = gpa - LAYOUT_LOCAL_APIC_BASE;
 
-    if (apic_offset < LAYOUT_APIC_SIZE && local_apic_in_xapic_mode(apic)) {
-        if (access->is_write) {
-            local_apic_write(apic, apic_offset, access->size, *value, host_ticks());
-        } else {
-            *value = local_apic_read(apic, apic_offset, access->size, host_ticks());
-        }
+    if (in_local_apic(vcpu, offset)) {
+        local_apic_write(&vcpu->arch->apic, offset, access->size, value, host_ticks());
         return false;
     }
     machine_lock(vm);
-    if (access->is_write) {
-        answered = bus_write(&vm->mmio, gpa, access->size, *value);
-    } else {
-        *value = UINT64_MAX;
-        answered = bus_read(&vm->mmio, gpa, access->size, value);
-        *value &= access_mask(access->size);
-    }
-    if (!answered) {
-        machine_count_unknown(&vm->arch->unknown_memory, gpa & ~0xfffULL);
+    if (!bus_write(&vm->mmio, gpa, access->size, value)) {
+        count_unknown_memory(vm, gpa);
     }
     return machine_unlock(vm);
+}
+
+/* Reads likewise. */
+static bool read_memory(struct vcpu *vcpu, uint64_t gpa, const struct mmio_instruction *access)
+{
+    struct vm *vm = vcpu->vm;
+    enum general_register number = (enum general_register)access->reg;
+    uint64_t offset = gpa - LAYOUT_LOCAL_APIC_BASE;
+    uint64_t value = UINT64_MAX;
+    bool settled = false;
+
+    if (in_local_apic(vcpu, offset)) {
+        value = local_apic_read(&vcpu->arch->apic, offset, access->size, host_ticks());
+    } else {
+        machine_lock(vm);
+        if (!bus_read(&vm->mmio, gpa, access->size, &value)) {
+            count_unknown_memory(vm, gpa);
+        }
+        settled = machine_unlock(vm);
+    }
+    value &= access_mask(access->size);
+    vcpu_set_general_register(vcpu, number,
+                              mmio_read_result(access, vcpu_general_register(vcpu, number), value));
+    return settled;
 }
 
 static enum exit_action handle_memory(struct vcpu *vcpu, struct vm_exit *exit)
 {
     const struct exit_memory *memory = &exit->memory;
-    const struct mmio_instruction *instruction = NULL;
+    const struct mmio_instruction *access = NULL;
 
     if (!memory->walk && !memory->delivering && !memory->fetch) {
-        instruction = &fetch_instruction(vcpu, exit->rip)->mmio;
+        access = &fetch_instruction(vcpu, exit->rip)->mmio;
     }
-    if (instruction == NULL || instruction->length == 0 || instruction->is_write != memory->write) {
+    if (access == NULL || access->length == 0 || access->is_write != memory->write) {
         vm_end(vcpu->vm, VM_CRASHED, "%s GPA 0x%lx, which is no memory, at RIP 0x%lx",
                memory->fetch  ? "executes at"
                : memory->walk ? "has a page table at"
@@ -92,15 +116,10 @@ static enum exit_action handle_memory(struct vcpu *vcpu, struct vm_exit *exit)
                memory->gpa, exit->rip);
         return ACTION_STOP;
     }
-    enum general_register number = (enum general_register)instruction->reg;
-    uint64_t old = instruction->is_immediate ? 0 : vcpu_general_register(vcpu, number);
-    uint64_t value = instruction->is_write ? mmio_write_value(instruction, old) : 0;
-    bool settled = access_memory(vcpu, memory->gpa, instruction, &value);
+    bool settled = access->is_write ? write_memory(vcpu, memory->gpa, access)
+                                    : read_memory(vcpu, memory->gpa, access);
 
-    if (!instruction->is_write) {
-        vcpu_set_general_register(vcpu, number, mmio_read_result(instruction, old, value));
-    }
-    exit->instruction_length = instruction->length;
+    exit->instruction_length = access->length;
     if (!vm_running(vcpu->vm)) {
         return ACTION_STOP;
     }

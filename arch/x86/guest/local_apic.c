@@ -169,13 +169,26 @@ void local_apic_recompute_ppr(struct local_apic *apic)
 
 /* Errors and the interrupts that an APIC gives itself. */
 
+static void change_mode(struct local_apic *apic, unsigned vector, bool level)
+{
+    if (level) {
+        set_vector(apic, APIC_TMR, vector);
+    } else {
+        clear_vector(apic, APIC_TMR, vector);
+    }
+    __atomic_add_fetch(&apic->mode_changes, 1, __ATOMIC_SEQ_CST);
+}
+
+uint32_t local_apic_mode_changes(const struct local_apic *apic)
+{
+    return __atomic_load_n(&apic->mode_changes, __ATOMIC_SEQ_CST);
+}
+
 static bool request(struct local_apic *apic, unsigned vector, bool level)
 {
     /* The TMR first: whoever sees the IRR bit must find the right trigger mode (SDM 11.8.4). */
-    if (level) {
-        set_vector(apic, APIC_TMR, vector);
-    } else if (has_vector(apic, APIC_TMR, vector)) {
-        clear_vector(apic, APIC_TMR, vector);
+    if (has_vector(apic, APIC_TMR, vector) != level) {
+        change_mode(apic, vector, level);
     }
     return !set_vector(apic, APIC_IRR, vector);
 }
@@ -456,6 +469,7 @@ static void reset_registers(struct local_apic *apic)
     for (uint32_t offset = 0; offset < 0x1000; offset += sizeof(uint32_t)) {
         set(apic, offset, 0);
     }
+    __atomic_add_fetch(&apic->mode_changes, 1, __ATOMIC_SEQ_CST);
     set(apic, APIC_VERSION, VERSION);
     set(apic, APIC_DFR, 0xffffffffU);
     set(apic, APIC_SVR, 0xff);

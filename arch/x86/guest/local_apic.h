@@ -68,13 +68,14 @@ struct local_apic_operations {
 struct local_apic {
     uint32_t *page; /* the registers, 4 KiB, not owned; may be VMX's virtual-APIC page */
     const struct local_apic_operations *operations;
-    void *context;     /* for the operations; not owned */
-    uint64_t base;     /* IA32_APIC_BASE */
-    uint32_t id;       /* x2APIC ID; below 255, so that xAPIC mode can address it */
-    uint32_t errors;   /* found since the last write of the ESR; atomic */
-    uint32_t nmi;      /* an NMI waits; atomic */
-    uint32_t init;     /* an INIT waits; atomic */
-    uint32_t start_up; /* a SIPI waits: 0x100 | vector, else 0; atomic */
+    void *context;         /* for the operations; not owned */
+    uint64_t base;         /* IA32_APIC_BASE */
+    uint32_t id;           /* x2APIC ID; below 255, so that xAPIC mode can address it */
+    uint32_t errors;       /* found since the last write of the ESR; atomic */
+    uint32_t nmi;          /* an NMI waits; atomic */
+    uint32_t init;         /* an INIT waits; atomic */
+    uint32_t start_up;     /* a SIPI waits: 0x100 | vector, else 0; atomic */
+    uint32_t mode_changes; /* of the TMR, ever; atomic */
     struct apic_timer timer;
 };
 
@@ -135,6 +136,12 @@ bool local_apic_matches(const struct local_apic *apic, uint32_t destination, boo
  */
 uint64_t local_apic_dispatch(struct local_apic *const *apics, unsigned count,
                              const struct local_apic *sender, const struct apic_message *message);
+
+/*
+ * How often vectors have changed between edge and level. Whoever keeps what the TMR says looks at
+ * it again when this is another number: before a vector is in the IRR its change is counted.
+ */
+uint32_t local_apic_mode_changes(const struct local_apic *apic);
 
 /* Whether the highest vector in the IRR (-1: none) may go in: its class is above the PPR's. */
 bool local_apic_may_deliver(const struct local_apic *apic, int vector);

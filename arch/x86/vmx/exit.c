@@ -140,7 +140,7 @@ static void translate_port(struct vm_exit *exit)
 }
 
 /* SDM Vol. 3C, table 28-7. */
-static void translate_memory(struct vm_exit *exit)
+static void translate_memory(struct vm_exit *exit, uint32_t event)
 {
     uint64_t qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
     bool linear_valid = (qualification & 1U << 7) != 0;
@@ -151,7 +151,7 @@ static void translate_memory(struct vm_exit *exit)
         .write = (qualification & 2) != 0,
         .fetch = (qualification & 4) != 0,
         .walk = !linear_valid || (qualification & 1U << 8) == 0,
-        .delivering = (vmcs_read(VMCS_VECTORING_EVENT) & EVENT_VALID) != 0,
+        .delivering = (event & EVENT_VALID) != 0,
     };
     /* An IRET that had unblocked NMIs before it faulted: they are blocked again. */
     if ((qualification & EVENT_NMI_UNBLOCKED) != 0 && !exit->memory.delivering) {
@@ -184,10 +184,8 @@ static void translate_random(struct vm_exit *exit)
  * The exit came while an event was being delivered: it is delivered again at the next entry, or
  * lost (SDM Vol. 3C, 28.2.4, 33.4.1).
  */
-static void requeue_event(struct vcpu *vcpu)
+static void requeue_event(struct vcpu *vcpu, uint32_t event)
 {
-    uint32_t event = (uint32_t)vmcs_read(VMCS_VECTORING_EVENT);
-
     if ((event & EVENT_VALID) == 0) {
         return;
     }
@@ -205,7 +203,8 @@ static void requeue_event(struct vcpu *vcpu)
     vcpu->backend->event_queued = true;
 }
 
-static void translate_reason(struct vcpu *vcpu, struct vm_exit *exit, uint32_t reason)
+static void translate_reason(struct vcpu *vcpu, struct vm_exit *exit, uint32_t reason,
+                             uint32_t event)
 {
     switch (reason) {
     case REASON_EXCEPTION:
@@ -236,7 +235,7 @@ static void translate_reason(struct vcpu *vcpu, struct vm_exit *exit, uint32_t r
         translate_random(exit);
         return;
     case REASON_EPT_VIOLATION:
-        translate_memory(exit);
+        translate_memory(exit, event);
         return;
     case REASON_EOI:
         exit->kind = EXIT_EOI;
@@ -265,6 +264,8 @@ void vmx_translate_exit(struct vcpu *vcpu, struct vm_exit *exit)
     }
     /* Not defined for every reason, but only used for those for which it is. */
     exit->instruction_length = (uint8_t)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
-    translate_reason(vcpu, exit, reason & 0xffff);
-    requeue_event(vcpu);
+    uint32_t event = (uint32_t)vmcs_read(VMCS_VECTORING_EVENT);
+
+    translate_reason(vcpu, exit, reason & 0xffff, event);
+    requeue_event(vcpu, event);
 }

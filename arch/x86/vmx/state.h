@@ -31,6 +31,7 @@ struct backend_vcpu {
     uint32_t secondary;    /* what VMCS_SECONDARY_CONTROLS holds */
     uint8_t tpr_threshold; /* what VMCS_TPR_THRESHOLD holds */
     uint64_t level[4];     /* vectors whose EOI must exit: what the EOI-exit bitmaps hold */
+    uint32_t mode_changes; /* the APIC's count of changes of the TMR that they know of */
     uint64_t cr4_allowed;  /* CR4 bits the guest may set */
 };
 

@@ -737,7 +737,12 @@ static void update_eoi_exits(struct vcpu *vcpu)
 {
     struct backend_vcpu *backend = vcpu->backend;
     const uint32_t *modes = &vcpu->arch->apic.page[APIC_TMR / 4];
+    uint32_t changes = local_apic_mode_changes(&vcpu->arch->apic);
 
+    if (changes == backend->mode_changes) {
+        return;
+    }
+    backend->mode_changes = changes;
     for (unsigned i = 0; i < 4; i++) {
         uint64_t level = (uint64_t)modes[8 * (size_t)i + 4] << 32 | modes[8 * (size_t)i];
 
