@@ -182,6 +182,7 @@ SCENARIOS = {
                                            "start.delay": "2s"})),
     # A hostile guest on the same CPU, and on the other one: see test_isolation.py.
     "beside-spin": Scenario(beside("spin", "share=2,1"), files=BESIDE, replies=ENDED),
+    "beside-exit": Scenario(beside("exit", "share=2,1"), files=BESIDE, replies=ENDED),
     "beside-flood": Scenario(beside("flood", "share=2,1"), files=BESIDE, replies=ENDED),
     "beside-kick": Scenario(beside("kick", "read=256"), files=BESIDE, replies=ENDED),
     "beside-reset": Scenario(
@@ -251,8 +252,8 @@ SCENARIOS = {
 NOT_IN_BOCHS = {
     # Too long for Bochs, or for a machine that Bochs has not.
     "stress", "switched", "flood", "fault-recover", "fault-permanent", "sha256", "rate", "tap",
-    "firmware-rng", "bare-mapped", "bare-legacy", "pvh", "big", "beside-flood", "beside-reset",
-    "apart-kick", "old-microcode", "bad-rdseed", "empty-configuration", "folder", "no-free-piece",
+    "firmware-rng", "bare-mapped", "bare-legacy", "pvh", "big", "beside-exit", "beside-flood",
+    "beside-reset", "apart-kick", "old-microcode", "bad-rdseed", "empty-configuration", "folder", "no-free-piece",
     # VMX has no part in them, and Bochs takes half a minute to start the same firmware.
     "no-configuration", "wrong-path", "no-bzimage", "no-memory", "no-such-cpu", "mistakes",
     "fault-refused",

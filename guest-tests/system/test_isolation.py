@@ -46,6 +46,18 @@ def test_guest_that_spins_with_interrupts_off(outcome):
     must_be_well(outcome)
 
 
+@pytest.mark.scenario("beside-exit")
+def test_guest_that_exits_with_interrupts_off(outcome):
+    """Its exits change nothing, so that it is entered again at once: but not without end."""
+    must_have_had(outcome, 0.45)
+    text = outcome.must_say(r'guest "hostile" statistics:\n(?:.*\n)*?'
+                            r"seedvisor:     memory +(\d+),(?:.*\n)*?"
+                            r"seedvisor:     cpuid +(\d+),")
+    assert min(int(text[1]), int(text[2])) > 10000
+    outcome.must_say(r"^\[victim\] seedvisor-guest: share: 1 CPUs online, hwrng 1024 bytes$")
+    must_be_well(outcome)
+
+
 @pytest.mark.scenario("beside-flood")
 def test_guest_that_floods_its_console(outcome):
     must_have_had(outcome, 0.45)
