@@ -628,7 +628,6 @@ static void mmio_write(void *device, uint64_t offset, unsigned size, uint64_t va
         write_seldom(mmio, offset, size, value);
         return;
     }
-    finish_suspend(mmio);
     publish_events(mmio);
 }
 

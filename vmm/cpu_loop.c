@@ -64,10 +64,12 @@ static void switch_to(struct schedule *schedule, struct vcpu *vcpu)
 static void report_crash(struct schedule *schedule, struct vcpu *vcpu)
 {
     switch_to(schedule, vcpu);
+    vm_report_begin(vcpu->vm);
     log_line("guest \"%s\" crashed: %s; vCPU %u was at:", vcpu->vm->name, vcpu->vm->end_reason,
              vcpu->index);
     vcpu->vm->virtualization->dump(vcpu);
     trace_print(&vcpu->trace);
+    vm_report_end(vcpu->vm);
 }
 
 /* The vCPUs of VMs that have started are as new. */

@@ -120,7 +120,9 @@ static void follow_up(struct vm *vm)
     struct lifecycle *life = &vm->lifecycle;
     enum vm_ending ending = ending_of(vm_state(vm));
 
+    vm_report_begin(vm);
     arch_vm_report(vm);
+    vm_report_end(vm);
     life->wiped = 0;
     set_phase(vm, LIFECYCLE_WIPING);
     if (ending == VM_ENDINGS) {

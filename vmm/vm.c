@@ -30,6 +30,16 @@ void vm_end(struct vm *vm, enum vm_state state, const char *reason, ...)
     vm_kick(vm);
 }
 
+void vm_report_begin(struct vm *vm)
+{
+    spin_lock_acquire(vm->reports);
+}
+
+void vm_report_end(struct vm *vm)
+{
+    spin_lock_release(vm->reports);
+}
+
 uint64_t vcpu_get(struct vcpu *vcpu, enum vcpu_register name)
 {
     return vcpu->vm->virtualization->get(vcpu, name);

@@ -9,6 +9,7 @@
 #include "vmm/device_trace.h"
 #include "vmm/guest_memory.h"
 #include "vmm/lifecycle.h"
+#include "vmm/spin_lock.h"
 #include "vmm/vcpu.h"
 #include "vmm/virtualization.h"
 
@@ -35,6 +36,7 @@ struct vm {
     struct arch_vm *arch;              /* interrupt controllers and devices */
     struct backend_vm *backend;        /* nested page tables and permission maps */
     struct device_trace *device_trace; /* from the arena; NULL: no trace is asked for */
+    struct spin_lock *reports;         /* all VMs' one, not owned: vm_report_begin() */
     struct lifecycle lifecycle;
     enum vm_state state; /* atomic: any vCPU may end the VM */
     bool ending;         /* atomic: somebody has begun to */
@@ -70,6 +72,13 @@ void vm_kick(struct vm *vm);
  * `reason` is a printf format. */
 void vm_end(struct vm *vm, enum vm_state state, const char *reason, ...)
     __attribute__((format(printf, 3, 4)));
+
+/*
+ * Around lines of the log that belong together, so that no other VM's come in between; each is
+ * written without waiting for the console.
+ */
+void vm_report_begin(struct vm *vm);
+void vm_report_end(struct vm *vm);
 
 /* General register `number`, RSP included. */
 uint64_t vcpu_general_register(struct vcpu *vcpu, enum general_register number);

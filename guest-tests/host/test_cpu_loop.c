@@ -20,6 +20,7 @@
 
 static struct vm vms[VMS];
 static struct vm *const all_vms[VMS] = {&vms[0], &vms[1]};
+static struct spin_lock reports;
 static struct vcpu vcpus[VMS];
 static uint8_t *ram[VMS];
 static struct schedule schedule;
@@ -112,6 +113,7 @@ bool arch_vm_load(struct vm *vm)
 
 void arch_vm_report(struct vm *vm)
 {
+    assert_true(reports.held);
     note('E', vm->vcpus);
 }
 
@@ -204,6 +206,7 @@ static int set_up(void **state)
         memset(ram[i], 0xab, RAM);
         assert_true(guest_memory_add(&vms[i].memory, 0, RAM, ram[i]));
         vms[i].name = i == 0 ? "a" : "b";
+        vms[i].reports = &reports;
         vms[i].virtualization = &virtualization;
         vms[i].vcpus = &vcpus[i];
         vms[i].vcpu_count = 1;

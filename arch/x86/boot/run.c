@@ -224,6 +224,7 @@ static bool create_guests(struct seedvisor *seedvisor)
     }
     for (unsigned i = 0; i < seedvisor->config.guest_count; i++) {
         seedvisor->vms[i] = &seedvisor->guests[i].vm;
+        seedvisor->vms[i]->reports = &seedvisor->reports;
         if (!create_guest(seedvisor, &seedvisor->guests[i], vcpu)) {
             return false;
         }

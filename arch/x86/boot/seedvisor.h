@@ -39,6 +39,7 @@ struct seedvisor {
     struct monitor monitor;
     struct run run;
     struct vm *vms[CONFIG_GUESTS]; /* of the guests, for the run */
+    struct spin_lock reports;      /* of theirs */
     struct schedule schedules[SEEDVISOR_CPUS];
     uint8_t homes[SEEDVISOR_VCPUS]; /* CPUs of the vCPUs, guest after guest */
     uint32_t apic_ids[SEEDVISOR_CPUS];
