@@ -74,8 +74,8 @@ void vm_end(struct vm *vm, enum vm_state state, const char *reason, ...)
     __attribute__((format(printf, 3, 4)));
 
 /*
- * Around lines of the log that belong together, so that no other VM's come in between; each is
- * written without waiting for the console.
+ * Around lines of the log that belong together, so that no other VM's come in between. There is
+ * room for them (host_log_behind()), so that nobody waits for long.
  */
 void vm_report_begin(struct vm *vm);
 void vm_report_end(struct vm *vm);
