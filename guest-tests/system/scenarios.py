@@ -81,7 +81,7 @@ class Scenario:
     # In TCG, processors that take turns. Side by side they are not safe where CPUs change guests
     # often: in QEMU (7.2 and later) XRSTOR on any CPU changes flags of the first one without a lock,
     # which may then lose that it uses nested paging, or keep it in the hypervisor; the guest there
-    # crashes. Too slow for what runs Linux on several CPUs.
+    # crashes. Too slow for most that runs Linux on several CPUs.
     one_thread: bool = False
     # Where no other run may be beside it, as it compares times; Bochs's own do not depend on that.
     alone: tuple = ()
@@ -174,7 +174,7 @@ SCENARIOS = {
         lambda: two_guests("check", "crash=triple", f"seedvisor.date={int(time.time())} reboot=t"),
         memory=768, cpus=2),
     # More vCPUs than CPUs: they share.
-    "stress": Scenario(linux("stress=2", vcpus=4), cpus=2),
+    "stress": Scenario(linux("stress=2", vcpus=4), cpus=2, one_thread=True),
     "share": Scenario(two_guests("share=5,10", "share=5,10", "", cpus=1, memory="128M"), cpus=2,
                       memory=768, alone=("tcg",)),
     # Lives: after a reset, and after a delay.
