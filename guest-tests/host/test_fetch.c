@@ -34,7 +34,7 @@ static struct fetch_row *row_of(uint64_t rip)
     struct fetch_rows *fetched = &vcpu->arch->fetched;
 
     for (unsigned i = 0; i < FETCH_ROWS; i++) {
-        if (fetched->rips[i] == rip) {
+        if (fetched->rows[i].state.rip == rip) {
             return &fetched->rows[i];
         }
     }

@@ -76,14 +76,13 @@ static struct fetch_row *find_row(struct fetch_rows *fetched, uint64_t rip)
 {
 #pragma GCC unroll 8
     for (unsigned i = 0; i < FETCH_ROWS; i++) {
-        if (fetched->rips[i] == rip) {
+        if (fetched->rows[i].state.rip == rip) {
             return &fetched->rows[i];
         }
     }
     unsigned chosen = fetched->next;
 
     fetched->next = (chosen + 1) % FETCH_ROWS;
-    fetched->rips[chosen] = rip;
     return &fetched->rows[chosen];
 }
 

@@ -33,7 +33,6 @@ struct fetch_row {
 #define FETCH_ROWS 8
 
 struct fetch_rows {
-    uint64_t rips[FETCH_ROWS]; /* of the rows */
     struct fetch_row rows[FETCH_ROWS];
     unsigned next; /* row to be given up */
 };

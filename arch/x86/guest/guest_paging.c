@@ -3,8 +3,6 @@
 
 #include "arch/x86/cpu/registers.h"
 
-#define SMALL_PAGE_SHIFT 12
-
 #define ENTRY_PRESENT   (1ULL << 0)
 #define ENTRY_PAGE_SIZE (1ULL << 7)
 #define ENTRY_ADDRESS   0x000ffffffffff000ULL
@@ -103,7 +101,7 @@ static bool translate(const struct guest_memory *memory, const struct guest_pagi
         note_entry(walk, level, memory, table + 8 * index, entry);
         bool large = shift <= mode->largest_page && (entry & ENTRY_PAGE_SIZE) != 0;
 
-        if (large || shift == SMALL_PAGE_SHIFT) {
+        if (large || shift == GUEST_PAGE_SHIFT) {
             *gpa = page_address(mode, entry, shift) | (linear & ((1ULL << shift) - 1));
             return true;
         }

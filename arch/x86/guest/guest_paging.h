@@ -27,7 +27,8 @@ struct guest_paging {
 bool guest_translate(const struct guest_memory *memory, const struct guest_paging *paging,
                      uint64_t linear, uint64_t *gpa);
 
-#define GUEST_PAGE_SIZE     4096U
+#define GUEST_PAGE_SHIFT    12
+#define GUEST_PAGE_SIZE     (1U << GUEST_PAGE_SHIFT)
 #define GUEST_PAGING_LEVELS 4
 
 /*

@@ -6,7 +6,6 @@
 #include "arch/x86/guest/port.h"
 #include "vmm/vm.h"
 
-#define PAGE_BYTES        4096U
 #define LARGEST_ELEMENT   4U
 #define SEGMENT_EXECUTES  (1U << 3) /* attribute bits, SDM Vol. 3A, 3.4.5 */
 #define SEGMENT_DOWNWARDS (1U << 2)
@@ -124,7 +123,7 @@ static bool locate(struct vcpu *vcpu, const struct string_instruction *instructi
     for (unsigned i = 0; i < instruction->port->size; i++, gpa++) {
         uint64_t address = wide ? linear + i : (uint32_t)(linear + i);
 
-        if ((i == 0 || address % PAGE_BYTES == 0) &&
+        if ((i == 0 || address % GUEST_PAGE_SIZE == 0) &&
             !guest_translate(memory, &instruction->fetched->paging, address, &gpa)) {
             return false;
         }
