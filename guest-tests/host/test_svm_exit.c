@@ -82,6 +82,7 @@ static struct vm_exit translate(struct fixture *fixture, uint64_t code)
 
     fixture->vmcb.exit_code = code;
     svm_translate_exit(&fixture->vcpu, &exit);
+    svm_follow_exit(&fixture->backend);
     return exit;
 }
 
@@ -734,14 +735,14 @@ static void test_intercepts(void **state)
     assert_int_equal(intercepts(fixture, 0x00c), 0x9d4c800b);
     assert_int_equal(intercepts(fixture, 0x010), 0x00006e7f);
     assert_int_equal(intercepts(fixture, 0x014), 0);
-    svm_intercept(vmcb, SVM_EXIT_CR8_WRITE, false);
+    vmcb_intercept(vmcb, SVM_EXIT_CR8_WRITE, false);
     assert_int_equal(vmcb->clean, CLEAN_ALL);
-    svm_intercept(vmcb, SVM_EXIT_CR8_WRITE, true);
-    svm_intercept(vmcb, SVM_EXIT_CR8_WRITE, true);
+    vmcb_intercept(vmcb, SVM_EXIT_CR8_WRITE, true);
+    vmcb_intercept(vmcb, SVM_EXIT_CR8_WRITE, true);
     assert_int_equal(intercepts(fixture, 0x000), 0x01100000);
     assert_int_equal(vmcb->clean, CLEAN_ALL & ~CLEAN_INTERCEPTS);
     /* Another start ends what was asked for meanwhile. */
-    svm_intercept(vmcb, SVM_EXIT_IRET, true);
+    vmcb_intercept(vmcb, SVM_EXIT_IRET, true);
     assert_int_equal(intercepts(fixture, 0x00c), 0x9d5c800b);
     svm_vcpu_start_up(&fixture->vcpu, 0x9a);
     assert_int_equal(intercepts(fixture, 0x000), 0x00100000);

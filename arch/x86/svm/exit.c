@@ -6,8 +6,6 @@
 
 #define EXIT_CODE_INVALID  UINT32_MAX /* the low half of -1 */
 #define EXIT_EXCEPTIONS    0x40U
-#define VECTOR_BREAKPOINT  3
-#define VECTOR_OVERFLOW    4
 #define DR7_GENERAL_DETECT (1ULL << 13)
 
 /*
@@ -249,40 +247,6 @@ static void translate_details(struct vcpu *vcpu, struct vm_exit *exit, uint32_t 
     }
 }
 
-/*
- * An event whose delivery the exit cut short (15.7.2) is delivered again. Those that an instruction
- * causes (INT n, INT3, INTO) come again by themselves: RIP is still at it.
- */
-static void requeue_event(struct vmcb *vmcb)
-{
-    uint64_t event = vmcb->exit_event;
-
-    if ((event & EVENT_VALID) == 0) {
-        vmcb->event = 0;
-        return;
-    }
-    uint64_t type = event & EVENT_TYPE_MASK;
-    uint8_t vector = (uint8_t)event;
-    bool repeated =
-        type == EVENT_TYPE_SOFTWARE || (type == EVENT_TYPE_EXCEPTION &&
-                                        (vector == VECTOR_BREAKPOINT || vector == VECTOR_OVERFLOW));
-
-    vmcb->event = repeated ? 0 : event;
-}
-
-static void follow_nmi(struct backend_vcpu *backend, uint32_t code)
-{
-    uint64_t rip = backend->vmcb->state.rip;
-
-    if (code == SVM_EXIT_IRET) {
-        backend->nmi = NMI_RETURNING;
-        backend->iret_rip = rip;
-        svm_intercept(backend->vmcb, SVM_EXIT_IRET, false);
-    } else if (backend->nmi == NMI_RETURNING && rip != backend->iret_rip) {
-        backend->nmi = NMI_ALLOWED;
-    }
-}
-
 void svm_translate_exit(struct vcpu *vcpu, struct vm_exit *exit)
 {
     struct backend_vcpu *backend = vcpu->backend;
@@ -299,9 +263,4 @@ void svm_translate_exit(struct vcpu *vcpu, struct vm_exit *exit)
     exit->kind = (enum exit_kind)(row->kind - 1);
     exit->instruction_length = instruction_length(vcpu, row);
     translate_details(vcpu, exit, code);
-    requeue_event(backend->vmcb);
-    follow_nmi(backend, code);
-    if (code == SVM_EXIT_VINTR) {
-        svm_set_window(backend, WINDOW_INTERRUPT | WINDOW_NMI, false);
-    }
 }

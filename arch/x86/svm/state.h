@@ -48,8 +48,8 @@ struct backend_vcpu {
 };
 
 /*
- * The operations on a vCPU that are no more than reads and writes of its VMCB (vcpu.c); the table
- * of vmm/virtualization.h says what they do.
+ * The operations on a vCPU that are no more than reads and writes of its VMCB; the table of
+ * vmm/virtualization.h says what they do. Its start and its registers (vcpu.c):
  */
 void svm_vcpu_start(struct vcpu *vcpu, const struct vcpu_start *start);
 void svm_vcpu_start_up(struct vcpu *vcpu, uint8_t vector);
@@ -58,30 +58,33 @@ void svm_set(struct vcpu *vcpu, enum vcpu_register name, uint64_t value);
 void svm_get_segment(struct vcpu *vcpu, enum segment_name name, struct segment *segment);
 bool svm_update_code(struct vcpu *vcpu, struct code_state *code);
 void svm_skip(struct vcpu *vcpu, uint64_t rip);
+void svm_dump(struct vcpu *vcpu);
+
+/* What it is to take (events.c). */
 void svm_inject_exception(struct vcpu *vcpu, unsigned vector, bool has_error_code,
                           uint32_t error_code);
 bool svm_inject_interrupt(struct vcpu *vcpu, unsigned vector);
 bool svm_inject_nmi(struct vcpu *vcpu);
 void svm_cancel_interrupt_window(struct vcpu *vcpu);
-void svm_dump(struct vcpu *vcpu);
-
-/* One of WINDOW_, or both, are waited for, or not any more. */
-void svm_set_window(struct backend_vcpu *backend, uint8_t windows, bool wanted);
+bool svm_request_interrupt(struct vcpu *vcpu, int vector);
 
 /* Before each entry and after each exit: how an interrupt that is the VMCB's event goes in. */
 void svm_offer_interrupt(struct backend_vcpu *backend);
 void svm_withdraw_interrupt(struct backend_vcpu *backend);
 
-/* Makes what has this exit code (below SVM_EXIT_CODES) exit, or not. */
-void svm_intercept(struct vmcb *vmcb, uint32_t code, bool on);
+/*
+ * What the exit that the VMCB describes means for events: one whose delivery it cut short is
+ * delivered again, and a window that it opened is not waited for any more.
+ */
+void svm_follow_exit(struct backend_vcpu *backend);
+
+/* No NMI is being handled, and nobody waits for a window. */
+void svm_reset_events(struct backend_vcpu *backend);
 
 /* Whether an exit code below SVM_EXIT_CODES is intercepted from a vCPU's start on (exit.c). */
 bool svm_always_exits(uint32_t code);
 
-/*
- * Turns the exit that the VMCB describes into its neutral form, and sees to it that an event whose
- * delivery the exit cut short is delivered again (exit.c).
- */
+/* Turns the exit that the VMCB describes into its neutral form (exit.c). */
 void svm_translate_exit(struct vcpu *vcpu, struct vm_exit *exit);
 
 #endif

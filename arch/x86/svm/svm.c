@@ -237,6 +237,7 @@ static void svm_run(struct vcpu *vcpu, struct vm_exit *exit)
     /* We write the virtual interrupt control before every entry. */
     vmcb->clean = CLEAN_ALL & ~CLEAN_VIRTUAL_INTERRUPT;
     svm_translate_exit(vcpu, exit);
+    svm_follow_exit(backend);
     if (exit->kind == EXIT_CONTROL_REGISTER && exit->control_register.number == 8) {
         write_task_priority(vcpu, exit);
     }
@@ -248,15 +249,6 @@ static void svm_set_x2apic_mode(struct vcpu *vcpu, bool x2apic, int in_service)
     (void)vcpu;
     (void)x2apic;
     (void)in_service;
-}
-
-/* An interrupt that the task priority holds back waits for CR8 to be lowered: that must exit. */
-static bool svm_request_interrupt(struct vcpu *vcpu, int vector)
-{
-    bool held_back = vector >= 0 && (uint64_t)vector >> 4 <= local_apic_cr8(&vcpu->arch->apic);
-
-    svm_intercept(vcpu->backend->vmcb, SVM_EXIT_CR8_WRITE, held_back);
-    return false;
 }
 
 const struct virtualization svm_virtualization = {

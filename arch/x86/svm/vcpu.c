@@ -1,4 +1,4 @@
-/* A vCPU's registers and events: what is no more than a read or write of its VMCB. */
+/* A vCPU's start and its registers: what is no more than a read or write of its VMCB. */
 #include <stddef.h>
 #include <string.h>
 
@@ -9,71 +9,10 @@
 
 #define DR6_SINGLE_STEP (1ULL << 14)
 
-/* A virtual interrupt, whatever the task priority: the local APIC has looked at that. */
-#define REQUEST (VIRTUAL_IRQ | VIRTUAL_IRQ_PRIORITY | VIRTUAL_IGNORE_TPR)
-
 /* A TLB entry made under the old value would stay; only the guest's own writes drop those. */
 static void flush_tlb(struct backend_vcpu *backend)
 {
     backend->vmcb->tlb_control = backend->abilities->flush_by_asid ? TLB_FLUSH_ASID : TLB_FLUSH_ALL;
-}
-
-void svm_intercept(struct vmcb *vmcb, uint32_t code, bool on)
-{
-    uint32_t *word = &vmcb->intercepts[code / 32];
-    uint32_t bit = 1U << code % 32;
-
-    if (((*word & bit) != 0) != on) {
-        *word ^= bit;
-        vmcb->clean &= ~CLEAN_INTERCEPTS;
-    }
-}
-
-void svm_set_window(struct backend_vcpu *backend, uint8_t windows, bool wanted)
-{
-    uint64_t *control = &backend->vmcb->virtual_interrupt;
-    uint8_t waited_for =
-        (uint8_t)(wanted ? backend->windows | windows : backend->windows & ~windows);
-
-    if (waited_for != backend->windows) {
-        backend->windows = waited_for;
-        *control = waited_for != 0 ? *control | REQUEST : *control & ~REQUEST;
-        svm_intercept(backend->vmcb, SVM_EXIT_VINTR, waited_for != 0);
-    }
-}
-
-/*
- * An interrupt goes in as a virtual one that does not exit (15.21.4) instead of as an event. Either
- * way it is taken before the guest's next instruction, for the guest's interrupts are on. But QEMU
- * 7.2's TCG delivers such an event again, whether interrupts are on or not, if a time slice of its
- * own ends before the guest's next exit or exception, as it does for each timer with --icount.
- */
-void svm_offer_interrupt(struct backend_vcpu *backend)
-{
-    struct vmcb *vmcb = backend->vmcb;
-    uint64_t vector = vmcb->event & UINT8_MAX;
-
-    if ((vmcb->event & (EVENT_VALID | EVENT_TYPE_MASK)) == (EVENT_VALID | EVENT_TYPE_INTERRUPT) &&
-        backend->windows == 0) {
-        vmcb->virtual_interrupt &= ~((uint64_t)UINT8_MAX << VIRTUAL_VECTOR_SHIFT);
-        vmcb->virtual_interrupt |= REQUEST | vector << VIRTUAL_VECTOR_SHIFT;
-        vmcb->event = 0;
-    }
-}
-
-/*
- * One that the guest did not get to is an event again, as is one whose delivery was cut short. Of
- * one that it took, what is left beside the request is of no effect (15.21.4).
- */
-void svm_withdraw_interrupt(struct backend_vcpu *backend)
-{
-    struct vmcb *vmcb = backend->vmcb;
-
-    if ((vmcb->virtual_interrupt & VIRTUAL_IRQ) != 0 && backend->windows == 0) {
-        vmcb->exit_event = EVENT_VALID | EVENT_TYPE_INTERRUPT |
-                           (vmcb->virtual_interrupt >> VIRTUAL_VECTOR_SHIFT & UINT8_MAX);
-        vmcb->virtual_interrupt &= ~REQUEST;
-    }
 }
 
 static void reset_backend(struct vcpu *vcpu)
@@ -81,11 +20,10 @@ static void reset_backend(struct vcpu *vcpu)
     struct backend_vcpu *backend = vcpu->backend;
 
     memset(vcpu->general, 0, sizeof(vcpu->general));
-    backend->nmi = NMI_ALLOWED;
     for (uint32_t code = 0; code < SVM_EXIT_CODES; code++) {
-        svm_intercept(backend->vmcb, code, svm_always_exits(code));
+        vmcb_intercept(backend->vmcb, code, svm_always_exits(code));
     }
-    svm_set_window(backend, WINDOW_INTERRUPT | WINDOW_NMI, false);
+    svm_reset_events(backend);
     flush_tlb(backend);
 }
 
@@ -177,14 +115,6 @@ bool svm_update_code(struct vcpu *vcpu, struct code_state *code)
             update_value(&code->cs_attributes, vmcb_unpack_attributes(cs->attributes))) != 0;
 }
 
-void svm_inject_exception(struct vcpu *vcpu, unsigned vector, bool has_error_code,
-                          uint32_t error_code)
-{
-    vcpu->backend->vmcb->event =
-        EVENT_VALID | EVENT_TYPE_EXCEPTION | vector |
-        (has_error_code ? EVENT_HAS_ERROR_CODE | (uint64_t)error_code << 32 : 0);
-}
-
 /* With RFLAGS.TF the instruction that we did for the guest ends in #DB as if it had done it. */
 void svm_skip(struct vcpu *vcpu, uint64_t rip)
 {
@@ -198,47 +128,6 @@ void svm_skip(struct vcpu *vcpu, uint64_t rip)
         vmcb->clean &= ~CLEAN_DEBUG_REGISTERS;
         svm_inject_exception(vcpu, VECTOR_DEBUG, false, 0);
     }
-}
-
-static bool takes_event(const struct vmcb *vmcb)
-{
-    return (vmcb->event & EVENT_VALID) == 0 && (vmcb->interrupt_state & INTERRUPT_SHADOW) == 0;
-}
-
-bool svm_inject_interrupt(struct vcpu *vcpu, unsigned vector)
-{
-    struct vmcb *vmcb = vcpu->backend->vmcb;
-    bool ready = takes_event(vmcb) && (vmcb->state.rflags & RFLAGS_IF) != 0;
-
-    svm_set_window(vcpu->backend, WINDOW_INTERRUPT, !ready);
-    if (ready) {
-        vmcb->event = EVENT_VALID | EVENT_TYPE_INTERRUPT | vector;
-    }
-    return ready;
-}
-
-void svm_cancel_interrupt_window(struct vcpu *vcpu)
-{
-    svm_set_window(vcpu->backend, WINDOW_INTERRUPT, false);
-}
-
-/*
- * While NMIs are blocked the IRET's exit tells. In the other cases an interrupt window is the
- * earliest sign that there is; it may be late if the guest has interrupts off, but then the next
- * exit of any kind comes first.
- */
-bool svm_inject_nmi(struct vcpu *vcpu)
-{
-    struct backend_vcpu *backend = vcpu->backend;
-    bool ready = takes_event(backend->vmcb) && backend->nmi == NMI_ALLOWED;
-
-    svm_set_window(backend, WINDOW_NMI, !ready && backend->nmi != NMI_BLOCKED);
-    if (ready) {
-        backend->vmcb->event = EVENT_VALID | EVENT_TYPE_NMI | VECTOR_NMI;
-        backend->nmi = NMI_BLOCKED;
-        svm_intercept(backend->vmcb, SVM_EXIT_IRET, true);
-    }
-    return ready;
 }
 
 void svm_dump(struct vcpu *vcpu)

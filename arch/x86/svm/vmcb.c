@@ -84,6 +84,17 @@ void vmcb_start_up(struct vmcb *vmcb, uint8_t vector)
     state->segments[SEGMENT_CS].base = (uint64_t)vector << 12;
 }
 
+void vmcb_intercept(struct vmcb *vmcb, uint32_t code, bool on)
+{
+    uint32_t *word = &vmcb->intercepts[code / 32];
+    uint32_t bit = 1U << code % 32;
+
+    if (((*word & bit) != 0) != on) {
+        *word ^= bit;
+        vmcb->clean &= ~CLEAN_INTERCEPTS;
+    }
+}
+
 uint16_t vmcb_pack_attributes(uint16_t attributes)
 {
     return (uint16_t)((attributes & 0xff) | (attributes >> 4 & 0xf00));

@@ -153,6 +153,9 @@ void vmcb_start(struct vmcb *vmcb, const struct vcpu_start *start);
 /* The same for a start-up interrupt with `vector`: real mode, at that page (APM Vol. 2, 16.5). */
 void vmcb_start_up(struct vmcb *vmcb, uint8_t vector);
 
+/* Makes what has this exit code (below SVM_EXIT_CODES) exit, or not. */
+void vmcb_intercept(struct vmcb *vmcb, uint32_t code, bool on);
+
 /* Between the VMCB's packing of a segment's attributes and that of struct segment. */
 uint16_t vmcb_pack_attributes(uint16_t attributes);
 uint16_t vmcb_unpack_attributes(uint16_t packed);
