@@ -10,6 +10,7 @@
 #include "arch/x86/cpu/registers.h"
 #include "arch/x86/vmx/state.h"
 #include "arch/x86/vmx/vmcs.h"
+#include "guest-tests/host/scripted_vmcs.h"
 #include "vmm/vm.h"
 
 #define LENGTH 3U
@@ -27,23 +28,12 @@
 
 #define STALE 0x5a5a5a5aU
 
-static uint64_t vmcs[0x7000];
 static uint64_t dr6;
 static unsigned nmis;
 static struct backend_vcpu backend;
 static struct vm vm;
 static struct vcpu vcpu = {.vm = &vm, .backend = &backend};
 static struct vm_exit result;
-
-uint64_t vmcs_read(enum vmcs_field field)
-{
-    return vmcs[field];
-}
-
-void vmcs_write(enum vmcs_field field, uint64_t value)
-{
-    vmcs[field] = value;
-}
 
 void vmx_take_nmi(void)
 {
@@ -101,6 +91,9 @@ static const struct vm_exit *translate(uint64_t reason, uint64_t qualification)
     vmcs[VMCS_EXIT_QUALIFICATION] = qualification;
     memset(&result, 0xa5, sizeof(result));
     vmx_translate_exit(&vcpu, &result);
+    if (result.kind != EXIT_ENTRY_FAILED) { /* as the run loop's side does */
+        vmx_requeue_event(&vcpu);
+    }
     return &result;
 }
 

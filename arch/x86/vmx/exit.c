@@ -140,7 +140,7 @@ static void translate_port(struct vm_exit *exit)
 }
 
 /* SDM Vol. 3C, table 28-7. */
-static void translate_memory(struct vm_exit *exit, uint32_t event)
+static void translate_memory(struct vm_exit *exit)
 {
     uint64_t qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
     bool linear_valid = (qualification & 1U << 7) != 0;
@@ -151,7 +151,7 @@ static void translate_memory(struct vm_exit *exit, uint32_t event)
         .write = (qualification & 2) != 0,
         .fetch = (qualification & 4) != 0,
         .walk = !linear_valid || (qualification & 1U << 8) == 0,
-        .delivering = (event & EVENT_VALID) != 0,
+        .delivering = (vmcs_read(VMCS_VECTORING_EVENT) & EVENT_VALID) != 0,
     };
     /* An IRET that had unblocked NMIs before it faulted: they are blocked again. */
     if ((qualification & EVENT_NMI_UNBLOCKED) != 0 && !exit->memory.delivering) {
@@ -180,31 +180,7 @@ static void translate_random(struct vm_exit *exit)
     };
 }
 
-/*
- * The exit came while an event was being delivered: it is delivered again at the next entry, or
- * lost (SDM Vol. 3C, 28.2.4, 33.4.1).
- */
-static void requeue_event(struct vcpu *vcpu, uint32_t event)
-{
-    if ((event & EVENT_VALID) == 0) {
-        return;
-    }
-    vmcs_write(VMCS_ENTRY_EVENT, event & ~EVENT_NMI_UNBLOCKED);
-    if ((event & EVENT_HAS_ERROR_CODE) != 0) {
-        vmcs_write(VMCS_ENTRY_ERROR_CODE, vmcs_read(VMCS_VECTORING_ERROR_CODE));
-    }
-    if ((event & EVENT_TYPE_MASK) >= EVENT_TYPE_SOFTWARE) {
-        vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
-    }
-    if ((event & EVENT_TYPE_MASK) == EVENT_TYPE_NMI) {
-        vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
-                   vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & ~(uint64_t)INTERRUPTIBILITY_NMI);
-    }
-    vcpu->backend->event_queued = true;
-}
-
-static void translate_reason(struct vcpu *vcpu, struct vm_exit *exit, uint32_t reason,
-                             uint32_t event)
+static void translate_reason(struct vcpu *vcpu, struct vm_exit *exit, uint32_t reason)
 {
     switch (reason) {
     case REASON_EXCEPTION:
@@ -235,7 +211,7 @@ static void translate_reason(struct vcpu *vcpu, struct vm_exit *exit, uint32_t r
         translate_random(exit);
         return;
     case REASON_EPT_VIOLATION:
-        translate_memory(exit, event);
+        translate_memory(exit);
         return;
     case REASON_EOI:
         exit->kind = EXIT_EOI;
@@ -264,8 +240,5 @@ void vmx_translate_exit(struct vcpu *vcpu, struct vm_exit *exit)
     }
     /* Not defined for every reason, but only used for those for which it is. */
     exit->instruction_length = (uint8_t)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
-    uint32_t event = (uint32_t)vmcs_read(VMCS_VECTORING_EVENT);
-
-    translate_reason(vcpu, exit, reason & 0xffff, event);
-    requeue_event(vcpu, event);
+    translate_reason(vcpu, exit, reason & 0xffff);
 }
