@@ -242,6 +242,20 @@ static void test_x2apic_logical_id(void **state)
     assert_true(local_apic_matches(&apic, APIC_BROADCAST, false));
 }
 
+/* The processor takes what it is offered. */
+static bool take(struct local_apic *apic, uint8_t vector)
+{
+    assert_int_equal(local_apic_pending_vector(apic), vector);
+    return local_apic_accept(apic, vector);
+}
+
+/* Of the TMR, once all that was posted has been looked at. */
+static uint32_t mode_changes(struct local_apic *apic)
+{
+    (void)local_apic_highest_irr(apic);
+    return apic->mode_changes;
+}
+
 static void test_post_accept_eoi(void **state)
 {
     struct local_apic *apic = enabled(0, false);
@@ -283,28 +297,74 @@ static void test_post_accept_eoi(void **state)
     assert_int_equal(local_apic_highest_isr(apic), -1);
 }
 
+/* Whoever posts leaves the page alone: hardware may be changing it meanwhile. */
+static void test_page_is_its_own_cpus(void **state)
+{
+    struct local_apic *apic = enabled(0, false);
+    uint32_t before[1024];
+
+    (void)state;
+    memcpy(before, apic->page, sizeof(before));
+    for (unsigned vector = 16; vector < 256; vector++) {
+        assert_false(vector > 16 && !local_apic_has_requests(apic));
+        assert_true(local_apic_post(apic, (uint8_t)vector, vector % 3 == 0));
+    }
+    assert_memory_equal(apic->page, before, sizeof(before));
+    for (unsigned vector = 255; vector >= 16; vector--) {
+        assert_true(local_apic_has_requests(apic));
+        assert_int_equal(local_apic_highest_irr(apic), vector);
+        assert_int_equal(get(apic, APIC_TMR + vector / 32 * 0x10) >> vector % 32 & 1,
+                         vector % 3 == 0 ? 1 : 0);
+        local_apic_accept(apic, (uint8_t)vector);
+    }
+    assert_int_equal(local_apic_highest_irr(apic), -1);
+    assert_false(local_apic_has_requests(apic));
+}
+
+/* What waits in the page is known still when nothing more comes. */
+static void test_requests_that_wait(void **state)
+{
+    struct local_apic *apic = enabled(0, false);
+
+    (void)state;
+    put(apic, APIC_TPR, 0xf0);
+    assert_false(local_apic_has_requests(apic));
+    assert_true(local_apic_post(apic, 0x31, false));
+    assert_int_equal(local_apic_pending_vector(apic), -1);
+    assert_true(local_apic_has_requests(apic));
+    assert_true(local_apic_post(apic, 0x31, false)); /* it may have been taken in the meantime */
+    assert_int_equal(get(apic, APIC_IRR + 0x10), 1U << 17);
+    local_apic_reset_by_init(apic);
+    assert_false(local_apic_has_requests(apic));
+    assert_int_equal(local_apic_highest_irr(apic), -1);
+    apic = enabled(0, false);
+    assert_true(local_apic_post(apic, 0x31, false));
+    local_apic_reset_by_init(apic); /* with what is posted */
+    assert_int_equal(local_apic_highest_irr(apic), -1);
+}
+
 static void test_trigger_mode_follows_the_latest(void **state)
 {
     struct local_apic *apic = enabled(0, false);
 
     (void)state;
-    uint32_t changes = local_apic_mode_changes(apic);
+    uint32_t changes = mode_changes(apic);
 
     local_apic_post(apic, 0x51, false);
-    assert_int_equal(local_apic_mode_changes(apic), changes);
-    local_apic_accept(apic, 0x51);
+    assert_int_equal(mode_changes(apic), changes);
+    take(apic, 0x51);
     local_apic_eoi(apic);
     local_apic_post(apic, 0x52, true);
-    assert_int_equal(local_apic_mode_changes(apic), changes + 1);
+    assert_int_equal(mode_changes(apic), changes + 1);
     local_apic_post(apic, 0x52, true);
-    assert_int_equal(local_apic_mode_changes(apic), changes + 1);
-    local_apic_accept(apic, 0x52);
+    assert_int_equal(mode_changes(apic), changes + 1);
+    take(apic, 0x52);
     local_apic_eoi(apic);
     assert_int_equal(eois[0x52], 1);
     local_apic_post(apic, 0x52, false);
     assert_int_equal(get(apic, APIC_TMR + 0x20), 0);
-    assert_int_equal(local_apic_mode_changes(apic), changes + 2);
-    local_apic_accept(apic, 0x52);
+    assert_int_equal(mode_changes(apic), changes + 2);
+    take(apic, 0x52);
     local_apic_eoi(apic);
     local_apic_report_eoi(apic, 0x52);
     assert_int_equal(eois[0x52], 1);
@@ -546,7 +606,7 @@ static void test_dispatch_lowest_priority(void **state)
     assert_int_equal(dispatch(NULL, message), 0x4);
     assert_int_equal(local_apic_highest_irr(all[1]), -1);
     assert_int_equal(local_apic_highest_irr(all[3]), -1);
-    local_apic_accept(all[2], 0x70);
+    take(all[2], 0x70);
     local_apic_eoi(all[2]);
     assert_int_equal(eois[0x70], 1);
 }
@@ -769,6 +829,8 @@ int main(void)
         cmocka_unit_test_setup(test_x2apic_register_access, set_up),
         cmocka_unit_test_setup(test_x2apic_logical_id, set_up),
         cmocka_unit_test_setup(test_post_accept_eoi, set_up),
+        cmocka_unit_test_setup(test_page_is_its_own_cpus, set_up),
+        cmocka_unit_test_setup(test_requests_that_wait, set_up),
         cmocka_unit_test_setup(test_trigger_mode_follows_the_latest, set_up),
         cmocka_unit_test_setup(test_task_priority, set_up),
         cmocka_unit_test_setup(test_software_disable, set_up),

@@ -513,6 +513,7 @@ static void test_unlock_tells_of_interrupts(void **state)
     assert_false(machine_unlock(&machine.vm)); /* the edge was kept */
     machine_lock(&machine.vm);
     assert_true(machine_unlock(&machine.vm));
+    assert_int_equal(local_apic_pending_vector(&vcpu->arch->apic), 0x41);
     local_apic_accept(&vcpu->arch->apic, 0x41);
     machine_lock(&machine.vm);
     io_apic_set(&arch->io_apic, 5, false);

@@ -405,7 +405,7 @@ bool arch_vcpu_halt(struct vcpu *vcpu)
 bool arch_vcpu_runnable(const struct vcpu *vcpu)
 {
     const struct arch_vcpu *arch = vcpu->arch;
-    const struct local_apic *apic = &arch->apic;
+    struct local_apic *apic = &vcpu->arch->apic;
 
     if (startup_event(apic)) {
         return true;
@@ -426,12 +426,12 @@ void arch_vcpu_deliver(struct vcpu *vcpu)
     if (local_apic_nmi_pending(apic) && virtualization->inject_nmi(vcpu)) {
         (void)local_apic_take_nmi(apic);
     }
-    int requested = local_apic_highest_irr(apic);
-
     /* Almost always there is nothing to offer, and there was nothing that is to be taken back. */
-    if (requested < 0 && !vcpu->arch->offered) {
+    if (!local_apic_has_requests(apic) && !vcpu->arch->offered) {
         return;
     }
+    int requested = local_apic_highest_irr(apic);
+
     vcpu->arch->offered = requested >= 0;
     if (virtualization->request_interrupt(vcpu, requested)) {
         return;
@@ -439,6 +439,7 @@ void arch_vcpu_deliver(struct vcpu *vcpu)
     if (!local_apic_may_deliver(apic, requested)) {
         virtualization->cancel_interrupt_window(vcpu);
     } else if (virtualization->inject_interrupt(vcpu, (unsigned)requested)) {
+        vcpu->arch->offered = false;
         if (local_apic_accept(apic, (uint8_t)requested)) {
             pv_eoi_offer(&vcpu->arch->pv_eoi, (uint8_t)requested);
         }

@@ -86,19 +86,18 @@ static uint32_t vector_bit(unsigned vector)
     return 1U << (vector % 32);
 }
 
-/* Returns whether the bit was set before. */
-static bool set_vector(struct local_apic *apic, uint32_t bank, unsigned vector)
+static void set_vector(struct local_apic *apic, uint32_t bank, unsigned vector)
 {
-    uint32_t before = __atomic_fetch_or(word(apic, vector_offset(bank, vector)), vector_bit(vector),
-                                        __ATOMIC_SEQ_CST);
+    uint32_t offset = vector_offset(bank, vector);
 
-    return (before & vector_bit(vector)) != 0;
+    set(apic, offset, get(apic, offset) | vector_bit(vector));
 }
 
 static void clear_vector(struct local_apic *apic, uint32_t bank, unsigned vector)
 {
-    __atomic_fetch_and(word(apic, vector_offset(bank, vector)), ~vector_bit(vector),
-                       __ATOMIC_SEQ_CST);
+    uint32_t offset = vector_offset(bank, vector);
+
+    set(apic, offset, get(apic, offset) & ~vector_bit(vector));
 }
 
 static bool has_vector(const struct local_apic *apic, uint32_t bank, unsigned vector)
@@ -142,9 +141,56 @@ static int highest_vector(const struct local_apic *apic, uint32_t bank)
     return -1;
 }
 
-int local_apic_highest_irr(const struct local_apic *apic)
+/* Vectors on their way into the page. */
+
+/* In one word of 32 vectors; `level` are those of them that are level-triggered. */
+static void enter_vectors(struct local_apic *apic, uint32_t vector, uint32_t posted, uint32_t level)
 {
-    return highest_vector(apic, APIC_IRR);
+    uint32_t mode_offset = vector_offset(APIC_TMR, vector);
+    uint32_t irr_offset = vector_offset(APIC_IRR, vector);
+    uint32_t modes = get(apic, mode_offset);
+    uint32_t changed = (modes ^ level) & posted;
+
+    if (changed != 0) {
+        set(apic, mode_offset, modes ^ changed);
+        apic->mode_changes++;
+    }
+    set(apic, irr_offset, get(apic, irr_offset) | posted);
+}
+
+static uint64_t posted_vectors(const struct local_apic *apic, unsigned i)
+{
+    return __atomic_load_n(&apic->posted[i], __ATOMIC_SEQ_CST);
+}
+
+bool local_apic_has_requests(const struct local_apic *apic)
+{
+    return apic->requested || (posted_vectors(apic, 0) | posted_vectors(apic, 1) |
+                               posted_vectors(apic, 2) | posted_vectors(apic, 3)) != 0;
+}
+
+static void collect(struct local_apic *apic)
+{
+    for (unsigned i = 0; i < POSTED_WORDS; i++) {
+        if (posted_vectors(apic, i) != 0) {
+            uint64_t posted = __atomic_exchange_n(&apic->posted[i], 0, __ATOMIC_SEQ_CST);
+            uint64_t level = __atomic_load_n(&apic->posted_level[i], __ATOMIC_SEQ_CST);
+
+            apic->requested = true;
+            enter_vectors(apic, 64 * i, (uint32_t)posted, (uint32_t)level);
+            enter_vectors(apic, 64 * i + 32, (uint32_t)(posted >> 32), (uint32_t)(level >> 32));
+        }
+    }
+}
+
+int local_apic_highest_irr(struct local_apic *apic)
+{
+    collect(apic);
+
+    int vector = highest_vector(apic, APIC_IRR);
+
+    apic->requested = vector >= 0;
+    return vector;
 }
 
 int local_apic_highest_isr(const struct local_apic *apic)
@@ -169,28 +215,18 @@ void local_apic_recompute_ppr(struct local_apic *apic)
 
 /* Errors and the interrupts that an APIC gives itself. */
 
-static void change_mode(struct local_apic *apic, unsigned vector, bool level)
-{
-    if (level) {
-        set_vector(apic, APIC_TMR, vector);
-    } else {
-        clear_vector(apic, APIC_TMR, vector);
-    }
-    __atomic_add_fetch(&apic->mode_changes, 1, __ATOMIC_SEQ_CST);
-}
-
-uint32_t local_apic_mode_changes(const struct local_apic *apic)
-{
-    return __atomic_load_n(&apic->mode_changes, __ATOMIC_SEQ_CST);
-}
-
 static bool request(struct local_apic *apic, unsigned vector, bool level)
 {
-    /* The TMR first: whoever sees the IRR bit must find the right trigger mode (SDM 11.8.4). */
-    if (has_vector(apic, APIC_TMR, vector) != level) {
-        change_mode(apic, vector, level);
+    uint64_t *levels = &apic->posted_level[vector / 64];
+    uint64_t bit = 1ULL << vector % 64;
+
+    /* Its trigger mode first: whoever sees that it is posted must find the right one. */
+    if (level) {
+        __atomic_fetch_or(levels, bit, __ATOMIC_SEQ_CST);
+    } else if ((__atomic_load_n(levels, __ATOMIC_RELAXED) & bit) != 0) {
+        __atomic_fetch_and(levels, ~bit, __ATOMIC_SEQ_CST);
     }
-    return !set_vector(apic, APIC_IRR, vector);
+    return (__atomic_fetch_or(&apic->posted[vector / 64], bit, __ATOMIC_SEQ_CST) & bit) == 0;
 }
 
 /* Records an error, and raises the LVT's error interrupt when it is a new one (SDM 11.5.3). */
@@ -362,7 +398,7 @@ static const struct apic_register *find_register(uint64_t offset, unsigned acces
     return &registers[index];
 }
 
-static uint32_t read_register(const struct local_apic *apic, uint32_t offset, uint64_t now)
+static uint32_t read_register(struct local_apic *apic, uint32_t offset, uint64_t now)
 {
     switch (offset) {
     case APIC_PPR:
@@ -370,6 +406,7 @@ static uint32_t read_register(const struct local_apic *apic, uint32_t offset, ui
     case APIC_CURRENT_COUNT:
         return apic_timer_count(&apic->timer, now);
     default:
+        collect(apic); /* for the IRR and the TMR */
         return get(apic, offset);
     }
 }
@@ -469,7 +506,11 @@ static void reset_registers(struct local_apic *apic)
     for (uint32_t offset = 0; offset < 0x1000; offset += sizeof(uint32_t)) {
         set(apic, offset, 0);
     }
-    __atomic_add_fetch(&apic->mode_changes, 1, __ATOMIC_SEQ_CST);
+    for (unsigned i = 0; i < POSTED_WORDS; i++) {
+        __atomic_store_n(&apic->posted[i], 0, __ATOMIC_SEQ_CST);
+    }
+    apic->requested = false;
+    apic->mode_changes++;
     set(apic, APIC_VERSION, VERSION);
     set(apic, APIC_DFR, 0xffffffffU);
     set(apic, APIC_SVR, 0xff);
@@ -676,7 +717,7 @@ bool local_apic_may_deliver(const struct local_apic *apic, int vector)
     return vector >= 0 && mode(apic) != 0 && vector >> 4 > (int)(processor_priority(apic) >> 4);
 }
 
-int local_apic_pending_vector(const struct local_apic *apic)
+int local_apic_pending_vector(struct local_apic *apic)
 {
     int vector = local_apic_highest_irr(apic);
 
@@ -685,13 +726,13 @@ int local_apic_pending_vector(const struct local_apic *apic)
 
 bool local_apic_accept(struct local_apic *apic, uint8_t vector)
 {
+    uint32_t in_service = any_of_bank(apic, APIC_ISR);
+
     clear_vector(apic, APIC_IRR, vector);
-
-    uint32_t others = any_of_bank(apic, APIC_ISR) | any_of_bank(apic, APIC_IRR);
-
+    apic->requested = any_of_bank(apic, APIC_IRR) != 0;
     set_vector(apic, APIC_ISR, vector);
     set(apic, APIC_PPR, vector & 0xf0); /* it was above all there was */
-    return others == 0 && !has_vector(apic, APIC_TMR, vector);
+    return in_service == 0 && !apic->requested && !has_vector(apic, APIC_TMR, vector);
 }
 
 void local_apic_eoi_alone(struct local_apic *apic, uint8_t vector)

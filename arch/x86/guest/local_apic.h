@@ -65,17 +65,29 @@ struct local_apic_operations {
     void (*eoi)(void *context, uint8_t vector);
 };
 
+/* 256 vectors. */
+#define POSTED_WORDS 4
+
 struct local_apic {
     uint32_t *page; /* the registers, 4 KiB, not owned; may be VMX's virtual-APIC page */
     const struct local_apic_operations *operations;
-    void *context;         /* for the operations; not owned */
-    uint64_t base;         /* IA32_APIC_BASE */
-    uint32_t id;           /* x2APIC ID; below 255, so that xAPIC mode can address it */
-    uint32_t errors;       /* found since the last write of the ESR; atomic */
-    uint32_t nmi;          /* an NMI waits; atomic */
-    uint32_t init;         /* an INIT waits; atomic */
-    uint32_t start_up;     /* a SIPI waits: 0x100 | vector, else 0; atomic */
-    uint32_t mode_changes; /* of the TMR, ever; atomic */
+    void *context;     /* for the operations; not owned */
+    uint64_t base;     /* IA32_APIC_BASE */
+    uint32_t id;       /* x2APIC ID; below 255, so that xAPIC mode can address it */
+    uint32_t errors;   /* found since the last write of the ESR; atomic */
+    uint32_t nmi;      /* an NMI waits; atomic */
+    uint32_t init;     /* an INIT waits; atomic */
+    uint32_t start_up; /* a SIPI waits: 0x100 | vector, else 0; atomic */
+    /*
+     * Vectors requested since the vCPU's CPU last looked, and which of those that ever were are
+     * level-triggered; atomic. Only that CPU writes the page's IRR, ISR and TMR, and not while the
+     * guest runs: hardware that delivers interrupts from the page then changes them itself, and
+     * without a lock (SDM Vol. 3C, 25.11.4, 30.6).
+     */
+    uint64_t posted[POSTED_WORDS];
+    uint64_t posted_level[POSTED_WORDS];
+    bool requested;        /* what was posted is in the IRR, or some of it */
+    uint32_t mode_changes; /* of the TMR, ever */
     struct apic_timer timer;
 };
 
@@ -118,7 +130,7 @@ uint64_t local_apic_cr8(const struct local_apic *apic);
 bool local_apic_set_cr8(struct local_apic *apic, uint64_t value);
 
 /*
- * A fixed interrupt arrives. True if the vCPU must be kicked to see it: its IRR bit was clear.
+ * A fixed interrupt arrives. True if the vCPU must be kicked to see it: it was not posted already.
  * Dropped while the APIC is disabled, in either way; vectors below 16 are an error (SDM 11.5.2).
  */
 bool local_apic_post(struct local_apic *apic, uint8_t vector, bool level);
@@ -137,17 +149,14 @@ bool local_apic_matches(const struct local_apic *apic, uint32_t destination, boo
 uint64_t local_apic_dispatch(struct local_apic *const *apics, unsigned count,
                              const struct local_apic *sender, const struct apic_message *message);
 
-/*
- * How often vectors have changed between edge and level. Whoever keeps what the TMR says looks at
- * it again when this is another number: before a vector is in the IRR its change is counted.
- */
-uint32_t local_apic_mode_changes(const struct local_apic *apic);
-
 /* Whether the highest vector in the IRR (-1: none) may go in: its class is above the PPR's. */
 bool local_apic_may_deliver(const struct local_apic *apic, int vector);
 
 /* The vector to inject now; -1: none. */
-int local_apic_pending_vector(const struct local_apic *apic);
+int local_apic_pending_vector(struct local_apic *apic);
+
+/* Whether any interrupt has come that is not taken yet: cheaper than to look for the highest. */
+bool local_apic_has_requests(const struct local_apic *apic);
 
 /*
  * The processor took the vector that was to be injected: it moves from the IRR to the ISR. Returns
@@ -166,7 +175,7 @@ void local_apic_eoi(struct local_apic *apic);
 void local_apic_report_eoi(struct local_apic *apic, uint8_t vector);
 
 /* For virtual-interrupt delivery (RVI, SVI, and the PPR in the page): a vector, or -1 for none. */
-int local_apic_highest_irr(const struct local_apic *apic);
+int local_apic_highest_irr(struct local_apic *apic);
 int local_apic_highest_isr(const struct local_apic *apic);
 void local_apic_recompute_ppr(struct local_apic *apic);
 

@@ -66,7 +66,7 @@ struct arch_vcpu {
     bool waiting;              /* for a start-up interrupt */
     bool halted;               /* by HLT, since it was last entered */
     bool takes_interrupts;     /* RFLAGS.IF when it halted */
-    bool offered;              /* an interrupt was requested when it was last entered */
+    bool offered;              /* an interrupt that it could not take when it was last entered */
     struct fetch_rows fetched; /* instructions that were decoded lately */
     uint16_t address_space;    /* VPID or ASID: unique on the machine, not 0 */
     struct random_counters random;

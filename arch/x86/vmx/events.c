@@ -104,7 +104,7 @@ static void update_eoi_exits(struct vcpu *vcpu)
 {
     struct backend_vcpu *backend = vcpu->backend;
     const uint32_t *modes = &vcpu->arch->apic.page[APIC_TMR / 4];
-    uint32_t changes = local_apic_mode_changes(&vcpu->arch->apic);
+    uint32_t changes = vcpu->arch->apic.mode_changes;
 
     if (changes == backend->mode_changes) {
         return;
