@@ -10,10 +10,10 @@ struct wall_clock {
     uint64_t frequency; /* of the TSC, Hz; not 0 */
 };
 
-/* Seconds since 1970 at TSC `now`, which is not before clock->ticks. */
+/* Seconds since 1970 at TSC `now`; before clock->ticks, those of then. */
 static inline uint64_t wall_clock_seconds(const struct wall_clock *clock, uint64_t now)
 {
-    return clock->unix_seconds + (now - clock->ticks) / clock->frequency;
+    return clock->unix_seconds + (now > clock->ticks ? (now - clock->ticks) / clock->frequency : 0);
 }
 
 #endif

@@ -195,6 +195,19 @@ static void test_monotonic(void **state)
     }
 }
 
+/* The counter of another CPU may be a little behind the one that the clock was set by. */
+static void test_wall_clock_seconds(void **state)
+{
+    (void)state;
+    const struct wall_clock clock = {.unix_seconds = 50, .ticks = 1000, .frequency = 10};
+
+    assert_int_equal(wall_clock_seconds(&clock, 1000), 50);
+    assert_int_equal(wall_clock_seconds(&clock, 1009), 50);
+    assert_int_equal(wall_clock_seconds(&clock, 1010), 51);
+    assert_int_equal(wall_clock_seconds(&clock, 999), 50);
+    assert_int_equal(wall_clock_seconds(&clock, 0), 50);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,6 +218,7 @@ int main(void)
         cmocka_unit_test_setup(test_other_msrs, set_up),
         cmocka_unit_test_setup(test_scale, set_up),
         cmocka_unit_test_setup(test_monotonic, set_up),
+        cmocka_unit_test_setup(test_wall_clock_seconds, set_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

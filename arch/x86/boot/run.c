@@ -4,6 +4,7 @@
 #include "arch/x86/boot/attendance.h"
 #include "arch/x86/boot/cpus.h"
 #include "arch/x86/boot/seedvisor.h"
+#include "arch/x86/boot/tsc_sync.h"
 #include "arch/x86/cpu/apic.h"
 #include "arch/x86/cpu/instructions.h"
 #include "arch/x86/host/power.h"
@@ -89,7 +90,8 @@ _Noreturn void seedvisor_enter_cpu(struct cpu *cpu)
     struct seedvisor *seedvisor = the_run;
 
     enable_cpu(seedvisor, cpu);
-    bool prepared = prepare_cpu(seedvisor, cpu);
+    bool prepared =
+        tsc_sync_join(cpu->index, seedvisor->host.tsc_frequency) && prepare_cpu(seedvisor, cpu);
 
     set_stage(seedvisor, cpu->index, prepared ? CPU_PREPARED : CPU_FAILED);
     while (!__atomic_load_n(&seedvisor->go, __ATOMIC_ACQUIRE)) {
@@ -105,12 +107,15 @@ static bool start_other_cpus(struct seedvisor *seedvisor)
 {
     struct host *host = &seedvisor->host;
 
+    tsc_sync_begin();
     for (unsigned i = 1; i < host->cpu_count; i++) {
         uint64_t limit = read_tsc() + PREPARE_SECONDS * host->tsc_frequency;
 
         cpus_start(&host->cpus[i], host->tsc_frequency);
         while (stage_of(seedvisor, i) == CPU_STOPPED && read_tsc() < limit) {
-            pause();
+            if (!tsc_sync_serve()) {
+                pause();
+            }
         }
         if (stage_of(seedvisor, i) != CPU_PREPARED) {
             log_line("CPU %u (APIC ID %u) %s", i, host->cpus[i].apic_id,

@@ -41,6 +41,19 @@ static inline uint64_t read_tsc(void)
     return (uint64_t)high << 32 | low;
 }
 
+/* All before it is done, loads and stores too; on AMD MFENCE waits for more than LFENCE does. */
+static inline void fence(void)
+{
+    __asm__ volatile("mfence; lfence" : : : "memory");
+}
+
+/* The counter when all before it is done: RDTSC waits for nothing (SDM Vol. 2B, RDTSC). */
+static inline uint64_t read_tsc_in_order(void)
+{
+    fence();
+    return read_tsc();
+}
+
 static inline void pause(void)
 {
     __asm__ volatile("pause" : : : "memory");

@@ -67,6 +67,7 @@ struct cpuid_registers {
 #define MSR_TSC                0x10U
 #define MSR_APIC_BASE          0x1bU
 #define MSR_FEATURE_CONTROL    0x3aU
+#define MSR_TSC_ADJUST         0x3bU
 #define MSR_SPEC_CTRL          0x48U
 #define MSR_PRED_CMD           0x49U
 #define MSR_MICROCODE_REVISION 0x8bU
