@@ -93,7 +93,7 @@ static void test_everything(void **state)
     assert_leaf(7, 0, (struct cpuid_registers){0, 0x219c07a9, 0x400704, 0xac000400});
     assert_leaf(7, 1, (struct cpuid_registers){0});
     assert_int_equal(ask(0xd, 1).eax, 7);
-    assert_leaf(0x80000001, 0, (struct cpuid_registers){0, 0, 0x1f1, 0x2e500800});
+    assert_leaf(0x80000001, 0, (struct cpuid_registers){0, 0, 0x1f1, 0x2c500800});
     assert_leaf(0x80000007, 0, (struct cpuid_registers){0, 0, 0, 0x100});
     assert_leaf(0x80000008, 0, (struct cpuid_registers){0xffff, 0x0100d000, 3, 0});
     assert_int_equal(policy.cr4_allowed, 0x370fff);
@@ -154,15 +154,15 @@ static void test_missing_instructions(void **state)
     policy.instructions = SOUND;
     cpu_policy_init(&policy);
     assert_leaf(7, 0, (struct cpuid_registers){0, 0x219c03a9, 0x704, 0xac000400});
-    assert_leaf(0x80000001, 0, (struct cpuid_registers){0, 0, 0x1f1, 0x26500800});
+    assert_leaf(0x80000001, 0, (struct cpuid_registers){0, 0, 0x1f1, 0x24500800});
     policy.instructions = GUEST_HAS_RDTSCP | SOUND;
     cpu_policy_init(&policy);
     assert_leaf(7, 0, (struct cpuid_registers){0, 0x219c03a9, 0x400704, 0xac000400});
-    assert_leaf(0x80000001, 0, (struct cpuid_registers){0, 0, 0x1f1, 0x2e500800});
+    assert_leaf(0x80000001, 0, (struct cpuid_registers){0, 0, 0x1f1, 0x2c500800});
     policy.instructions = GUEST_HAS_INVPCID | SOUND;
     cpu_policy_init(&policy);
     assert_leaf(7, 0, (struct cpuid_registers){0, 0x219c07a9, 0x704, 0xac000400});
-    assert_leaf(0x80000001, 0, (struct cpuid_registers){0, 0, 0x1f1, 0x26500800});
+    assert_leaf(0x80000001, 0, (struct cpuid_registers){0, 0, 0x1f1, 0x24500800});
 }
 
 /* Nor are those that are unsound here. */
@@ -340,6 +340,32 @@ static void test_topology(void **state)
         }
     }
     assert_int_equal(ask(0xb, 0x12345678).ecx, 0x78);
+}
+
+/* What says on AMD's that several logical processors are cores, and not threads. */
+static void test_cmp_legacy(void **state)
+{
+    (void)state;
+    static const struct {
+        struct cpuid_registers vendor;
+        bool amd;
+    } vendors[] = {
+        {{0xd, 0x68747541, 0x444d4163, 0x69746e65}, true},
+        {{0xd, 0x6f677948, 0x656e6975, 0x6e65476e}, true},
+        {{0xd, 0x756e6547, 0x6c65746e, 0x49656e69}, false},
+    };
+
+    for (size_t i = 0; i < sizeof(vendors) / sizeof(vendors[0]); i++) {
+        set_up(NULL);
+        play_leaf(0, 0, vendors[i].vendor);
+        cpu_policy_init(&policy);
+        for (uint32_t count = 1; count <= 3; count++) {
+            const struct cpuid_context context = {.vcpu_count = count};
+            uint32_t ecx = cpu_policy_cpuid(&policy, &context, 0x80000001, 0).ecx;
+
+            assert_int_equal(ecx & 2, vendors[i].amd && count > 1 ? 2 : 0);
+        }
+    }
 }
 
 /* A machine with AVX-512 and more: what is not shown takes no room. */
@@ -548,10 +574,21 @@ static void test_constant_msrs(void **state)
     static const struct {
         uint32_t index;
         uint64_t value;
-    } rows[] = {{0x17, 0},       {0x34, 0},       {0x3a, 1},       {0x8b, UINT64_MAX},
-                {0xce, 0},       {0x140, 0},      {0x179, 0},      {0x1a0, 1},
-                {0x1d9, 0},      {0xc0010000, 0}, {0xc0010007, 0}, {0xc0010010, 0},
-                {0xc0010015, 0}, {0xc001001f, 0}, {0xc0011020, 0}, {0xc0011029, 2}};
+    } rows[] = {{0x17, 0},
+                {0x34, 0},
+                {0x3a, 1},
+                {0x8b, UINT64_MAX},
+                {0xce, 0},
+                {0x140, 0},
+                {0x179, 0},
+                {0x1a0, 1},
+                {0x1d9, 0},
+                {0xc0010000, 0},
+                {0xc0010007, 0},
+                {0xc0010010, 0},
+                {0xc0010015, 1U << 24},
+                {0xc001001f, 0},
+                {0xc0011029, 2}};
 
     cpu_policy_init(&policy);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -626,6 +663,7 @@ int main(void)
         cmocka_unit_test_setup(test_tsc_leaf, set_up),
         cmocka_unit_test_setup(test_osxsave, set_up),
         cmocka_unit_test_setup(test_topology, set_up),
+        cmocka_unit_test_setup(test_cmp_legacy, set_up),
         cmocka_unit_test_setup(test_xsave_sizes, set_up),
         cmocka_unit_test_setup(test_xsave_without_avx, set_up),
         cmocka_unit_test_setup(test_xcr0, set_up),

@@ -695,6 +695,11 @@ static void test_xsetbv(void **state)
     assert_int_equal(scripted_host.xcr0, 7);
     assert_int_equal(xsetbv(0, 1), ACTION_SKIP);
     assert_int_equal(scripted_host.xcr0, 1);
+    hardware->segments[SEGMENT_CS].selector |= 3; /* AMD's exits before it has looked at that */
+    hardware->skips = 0;
+    assert_int_equal(xsetbv(0, 3), ACTION_RESUME);
+    assert_fault(VECTOR_GENERAL_PROTECTION, true);
+    assert_int_equal(scripted_host.xcr0, 1);
 }
 
 /* Exceptions and the rest. */
@@ -945,12 +950,17 @@ static void test_start_up(void **state)
     assert_int_equal(machine.hardware[1].start_ups, 1);
     assert_int_equal(machine.hardware[1].start_up_vector, 0x9a);
     assert_int_equal(second->general[GENERAL_RDX], 0x306d4);
+    assert_false(arch_vcpu_halt(second) && arch_vcpu_runnable(second));
     local_apic_write(&vcpu->arch->apic, APIC_ICR, 4, 0x469b, 0); /* the second one of two */
+    assert_false(arch_vcpu_runnable(second));                    /* does not end a HLT */
     assert_true(arch_vcpu_ready(second));
     assert_int_equal(machine.hardware[1].start_ups, 1);
     assert_int_equal(scripted_host.kicks[0], 0);
+    second->arch->pv_eoi = (struct pv_eoi){.msr = 0x1001, .offered = true};
     local_apic_write(&vcpu->arch->apic, APIC_ICR, 4, 0x4500, 0); /* off again */
     assert_false(arch_vcpu_ready(second));
+    assert_int_equal(second->arch->pv_eoi.msr, 0);
+    assert_false(second->arch->pv_eoi.offered);
     local_apic_write(&vcpu->arch->apic, APIC_ICR, 4, 0x4600, 0); /* and on, at 0 */
     assert_true(arch_vcpu_ready(second));
     assert_int_equal(machine.hardware[1].start_ups, 2);

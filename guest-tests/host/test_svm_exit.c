@@ -611,6 +611,20 @@ static bool iret_exits(const struct fixture *fixture)
     return (fixture->vmcb.intercepts[3] & 1U << 20) != 0;
 }
 
+/* Real mode has no error codes, whatever the exception. */
+static void test_exception_in_real_mode(void **state)
+{
+    (void)state;
+    struct fixture *fixture = make();
+
+    svm_inject_exception(&fixture->vcpu, VECTOR_GENERAL_PROTECTION, true, 0x12);
+    assert_int_equal(fixture->vmcb.event, 0x1280000b0d);
+    fixture->vmcb.state.cr0 = CR0_ET;
+    svm_inject_exception(&fixture->vcpu, VECTOR_GENERAL_PROTECTION, true, 0x12);
+    assert_int_equal(fixture->vmcb.event, 0x8000030d);
+    discard(fixture);
+}
+
 /* The guest takes an NMI; the next one waits until it is past the IRET of the first. */
 static void test_nmi(void **state)
 {
@@ -632,15 +646,20 @@ static void test_nmi(void **state)
     vmcb->state.rip = 0x5000;
     assert_int_equal(translate(fixture, SVM_EXIT_IRET).kind, EXIT_INTERRUPT_WINDOW);
     assert_false(iret_exits(fixture));
+    assert_int_equal(vmcb->interrupt_state, 0);
     assert_false(svm_inject_nmi(vcpu));
     assert_int_equal(vmcb->virtual_interrupt, REQUEST);
+    assert_int_equal(vmcb->interrupt_state, INTERRUPT_SHADOW); /* no window before the IRET */
+    vmcb->interrupt_state = 0;
     (void)translate(fixture, 0x60);
     assert_false(svm_inject_nmi(vcpu));
+    assert_int_equal(vmcb->interrupt_state, INTERRUPT_SHADOW);
     /* The interrupt window that another asked for and cancels is not the NMI's. */
     svm_cancel_interrupt_window(vcpu);
     assert_int_equal(vmcb->virtual_interrupt, REQUEST);
     /* Past it. */
     vmcb->state.rip = CODE;
+    vmcb->interrupt_state = 0;
     assert_int_equal(translate(fixture, SVM_EXIT_VINTR).kind, EXIT_INTERRUPT_WINDOW);
     assert_int_equal(vmcb->virtual_interrupt, VIRTUAL_INTR_MASKING);
     assert_true(svm_inject_nmi(vcpu));
@@ -679,7 +698,8 @@ static void test_registers(void **state)
     assert_int_equal(vmcb->tlb_control, TLB_FLUSH_ALL);
     fixture->abilities.flush_by_asid = true;
     svm_set(vcpu, REGISTER_CR4, CR4_PAE | CR4_PGE);
-    assert_int_equal(svm_get(vcpu, REGISTER_CR4), CR4_PAE | CR4_PGE);
+    /* MCE is the machine's: always set. */
+    assert_int_equal(svm_get(vcpu, REGISTER_CR4), CR4_PAE | CR4_PGE | CR4_MCE);
     assert_int_equal(vmcb->tlb_control, TLB_FLUSH_ASID);
     /* SVME is ours: always set, never seen. */
     assert_int_equal(svm_get(vcpu, REGISTER_EFER), EFER_LME | EFER_LMA);
@@ -795,6 +815,7 @@ int main(void)
         cmocka_unit_test(test_only_interrupts_are_virtual),
         cmocka_unit_test(test_skip),
         cmocka_unit_test(test_inject_exception),
+        cmocka_unit_test(test_exception_in_real_mode),
         cmocka_unit_test(test_nmi),
         cmocka_unit_test(test_registers),
         cmocka_unit_test(test_segment),

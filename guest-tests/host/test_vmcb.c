@@ -75,7 +75,7 @@ static void test_start(void **state)
     assert_int_equal(field(&vmcb, 0x468, 8), 0xa000);
     assert_int_equal(field(&vmcb, 0x4cb, 1), 0);                  /* CPL */
     assert_int_equal(field(&vmcb, 0x4d0, 8), 0x1500);             /* EFER: SVME, LMA, LME */
-    assert_int_equal(field(&vmcb, 0x548, 8), 0x20);               /* CR4: PAE */
+    assert_int_equal(field(&vmcb, 0x548, 8), 0x60);               /* CR4: MCE, PAE */
     assert_int_equal(field(&vmcb, 0x550, 8), 0x9000);             /* CR3 */
     assert_int_equal(field(&vmcb, 0x558, 8), 0x80010031);         /* CR0 */
     assert_int_equal(field(&vmcb, 0x560, 8), 0x400);              /* DR7 */
@@ -105,7 +105,7 @@ static void test_start_in_32_bits(void **state)
     assert_segment(&vmcb, 0x10, 0x10, 0xc9b, 0xffffffff); /* CS: D, no L */
     assert_segment(&vmcb, 0x90, 0, 0x8b, 0x67);           /* TR */
     assert_int_equal(field(&vmcb, 0x4d0, 8), 0x1000);     /* EFER: SVME alone */
-    assert_int_equal(field(&vmcb, 0x548, 8), 0);          /* CR4 */
+    assert_int_equal(field(&vmcb, 0x548, 8), 0x40);       /* CR4: MCE */
     assert_int_equal(field(&vmcb, 0x550, 8), 0);          /* CR3 */
     assert_int_equal(field(&vmcb, 0x558, 8), 0x11);       /* CR0: PE, ET */
     assert_int_equal(field(&vmcb, 0x570, 8), 2);          /* RFLAGS */
@@ -128,7 +128,7 @@ static void test_start_up(void **state)
     assert_int_equal(field(&vmcb, 0x418, 8), 0x9a000);    /* its base */
     assert_segment(&vmcb, 0x50, 0, 0x93, 0xffff);         /* GS */
     assert_int_equal(field(&vmcb, 0x4d0, 8), 0x1000);     /* EFER: SVME alone */
-    assert_int_equal(field(&vmcb, 0x548, 8), 0);          /* CR4 */
+    assert_int_equal(field(&vmcb, 0x548, 8), 0x40);       /* CR4: MCE */
     assert_int_equal(field(&vmcb, 0x558, 8), 0x60000010); /* CR0 */
     assert_int_equal(field(&vmcb, 0x570, 8), 2);          /* RFLAGS */
     assert_int_equal(field(&vmcb, 0x578, 8), 0);          /* RIP */

@@ -53,6 +53,7 @@ static int set_up(void **state)
     vcpu = (struct vcpu){.vm = &vm, .backend = &backend, .arch = &arch};
     local_apic_init(&arch.apic, page, 0, true, &operations, NULL);
     vmcs[VMCS_GUEST_RFLAGS] = RFLAGS_FIXED | RFLAGS_IF;
+    vmcs[VMCS_GUEST_CR0] = CR0_PE | CR0_NE;
     vmcs[VMCS_PRIMARY_CONTROLS] = PRIMARY;
     vmcs_writes = 0;
     return 0;
@@ -73,6 +74,9 @@ static void test_exceptions(void **state)
     assert_int_equal(vmcs[VMCS_ENTRY_EVENT], IS_EXCEPTION | HAS_CODE | 13);
     assert_int_equal(vmcs[VMCS_ENTRY_ERROR_CODE], 0x12);
     assert_true(backend.event_queued);
+    vmcs[VMCS_GUEST_CR0] = CR0_ET | CR0_NE; /* real mode */
+    vmx_inject_exception(&vcpu, 13, true, 0x12);
+    assert_int_equal(vmcs[VMCS_ENTRY_EVENT], IS_EXCEPTION | 13);
 }
 
 /* 27.3.1.5: an interrupt needs RFLAGS.IF and no shadow; otherwise the window is waited for. */
@@ -133,6 +137,9 @@ static void test_nmi(void **state)
         vmcs[VMCS_GUEST_INTERRUPTIBILITY] = blocking[i];
         assert_false(vmx_inject_nmi(&vcpu));
         assert_int_equal(vmcs[VMCS_PRIMARY_CONTROLS], PRIMARY | NMI_WINDOW);
+        /* In STI's shadow the window might count as open (26.2). */
+        assert_int_equal(vmcs[VMCS_GUEST_INTERRUPTIBILITY],
+                         blocking[i] == STI ? MOV_SS : blocking[i]);
         vmcs[VMCS_GUEST_INTERRUPTIBILITY] = 0;
         vmcs[VMCS_GUEST_RFLAGS] = 0; /* does not matter for it */
         assert_true(vmx_inject_nmi(&vcpu));
@@ -140,6 +147,23 @@ static void test_nmi(void **state)
         assert_int_equal(vmcs[VMCS_ENTRY_EVENT], IS_NMI | VECTOR_NMI);
         assert_false(vmx_inject_nmi(&vcpu)); /* not two at a time */
     }
+}
+
+/* Whoever waited for a window is forgotten with what it waited for. */
+static void test_reset(void **state)
+{
+    (void)state;
+    vmx_set_x2apic_mode(&vcpu, true, 0x42);
+    vmcs[VMCS_GUEST_INTERRUPTIBILITY] = NMI;
+    vmcs[VMCS_GUEST_RFLAGS] = 0;
+    assert_false(vmx_inject_nmi(&vcpu));
+    assert_false(vmx_inject_interrupt(&vcpu, 0x31));
+    vmx_inject_exception(&vcpu, 6, false, 0);
+    vmx_reset_events(&vcpu);
+    assert_int_equal(vmcs[VMCS_PRIMARY_CONTROLS], PRIMARY);
+    assert_int_equal(vmcs[VMCS_ENTRY_EVENT], 0);
+    assert_int_equal(vmcs[VMCS_GUEST_INTERRUPT_STATUS], 0);
+    assert_false(backend.event_queued);
 }
 
 /* 30.1.1: the exit comes when the TPR's class falls below the threshold. */
@@ -253,6 +277,7 @@ int main(void)
         cmocka_unit_test_setup(test_interrupt, set_up),
         cmocka_unit_test_setup(test_window_is_written_when_it_changes, set_up),
         cmocka_unit_test_setup(test_nmi, set_up),
+        cmocka_unit_test_setup(test_reset, set_up),
         cmocka_unit_test_setup(test_task_priority, set_up),
         cmocka_unit_test_setup(test_x2apic_mode, set_up),
         cmocka_unit_test_setup(test_hardware_without_delivery, set_up),

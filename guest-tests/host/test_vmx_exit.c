@@ -131,6 +131,8 @@ static void test_every_reason(void **state)
         {55, EXIT_XSETBV},
         {56, EXIT_MSR_WRITE},
         {57, EXIT_RANDOM},
+        {76, EXIT_INSTRUCTION},
+        {77, EXIT_INSTRUCTION},
         {61, EXIT_RANDOM},
     };
 

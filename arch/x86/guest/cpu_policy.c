@@ -102,7 +102,6 @@ static const struct feature features[] = {
     {0x80000001, 0, EDX, 11, HOST, 0, 0, "SYSCALL"},
     {0x80000001, 0, EDX, 20, HOST, 0, 0, "NX"},
     {0x80000001, 0, EDX, 22, HOST, 0, 0, "MMX extensions"},
-    {0x80000001, 0, EDX, 25, HOST, 0, 0, "fast FXSAVE"},
     {0x80000001, 0, EDX, 26, HOST, 0, 0, "1 GiB pages"},
     {0x80000001, 0, EDX, 27, HOST, GUEST_HAS_RDTSCP, 0, "RDTSCP"},
     {0x80000001, 0, EDX, 29, HOST, 0, 0, "long mode"},
@@ -148,6 +147,12 @@ enum { LEAF_1, LEAF_6, LEAF_7, LEAF_D_1, LEAF_EXT_1, LEAF_EXT_7, LEAF_EXT_8 };
 #define CPUID_1_ECX_OSXSAVE (1U << 27)
 #define CPUID_1_ECX_AVX     (1U << 28)
 #define CPUID_1_EDX_HTT     (1U << 28)
+
+#define CPUID_EXT_1_ECX_CMP_LEGACY (1U << 1)
+
+/* CPUID leaf 0, EBX: "Auth" and "Hygo". */
+#define AMD_SIGNATURE_EBX   0x68747541U
+#define HYGON_SIGNATURE_EBX 0x6f677948U
 
 /*
  * Bits of IA32_ARCH_CAPABILITIES that say what the processor is affected by, or what clears it:
@@ -226,6 +231,19 @@ static struct cpuid_registers leaf_basic(const struct cpu_policy *policy,
     }
     if ((context->cr4 & CR4_OSXSAVE) != 0) {
         answer.ecx |= CPUID_1_ECX_OSXSAVE;
+    }
+    return answer;
+}
+
+/* To AMD's, HTT without CmpLegacy would mean threads of a core (APM Vol. 3, appendix E). */
+static struct cpuid_registers leaf_extended_basic(const struct cpu_policy *policy,
+                                                  const struct cpuid_context *context)
+{
+    struct cpuid_registers answer = policy->shown[LEAF_EXT_1];
+    bool amd = policy->basic.ebx == AMD_SIGNATURE_EBX || policy->basic.ebx == HYGON_SIGNATURE_EBX;
+
+    if (amd && context->vcpu_count > 1) {
+        answer.ecx |= CPUID_EXT_1_ECX_CMP_LEGACY;
     }
     return answer;
 }
@@ -352,7 +370,7 @@ struct cpuid_registers cpu_policy_cpuid(const struct cpu_policy *policy,
     case LEAF_HYPERVISOR + 1:
         return leaf_hypervisor(leaf);
     case 0x80000001:
-        return policy->shown[LEAF_EXT_1];
+        return leaf_extended_basic(policy, context);
     case 0x80000007:
         return policy->shown[LEAF_EXT_7];
     case 0x80000008:
@@ -461,20 +479,19 @@ static const struct {
     {MSR_MCG_CAPABILITIES, 0},            /* no machine-check banks */
     {MSR_MISC_ENABLE, 1},                 /* fast strings */
     {0x1d9, 0},                           /* IA32_DEBUGCTL */
-    {0xc0010000, 0}, /* PERF_CTL0: nothing counts, but AMD processors have it */
-    {0xc0010001, 0}, /* PERF_CTL1 */
-    {0xc0010002, 0}, /* PERF_CTL2 */
-    {0xc0010003, 0}, /* PERF_CTL3 */
-    {0xc0010004, 0}, /* PERF_CTR0 */
-    {0xc0010005, 0}, /* PERF_CTR1 */
-    {0xc0010006, 0}, /* PERF_CTR2 */
-    {0xc0010007, 0}, /* PERF_CTR3 */
-    {0xc0010010, 0}, /* SYSCFG */
-    {0xc0010015, 0}, /* HWCR */
-    {0xc001001f, 0}, /* NB_CFG */
-    {0xc0010055, 0}, /* interrupt pending message: none */
-    {0xc0011020, 0}, /* LS_CFG */
-    {0xc0011029, 2}, /* DE_CFG: LFENCE is serialising */
+    {0xc0010000, 0},        /* PERF_CTL0: nothing counts, but AMD processors have it */
+    {0xc0010001, 0},        /* PERF_CTL1 */
+    {0xc0010002, 0},        /* PERF_CTL2 */
+    {0xc0010003, 0},        /* PERF_CTL3 */
+    {0xc0010004, 0},        /* PERF_CTR0 */
+    {0xc0010005, 0},        /* PERF_CTR1 */
+    {0xc0010006, 0},        /* PERF_CTR2 */
+    {0xc0010007, 0},        /* PERF_CTR3 */
+    {0xc0010010, 0},        /* SYSCFG */
+    {0xc0010015, 1U << 24}, /* HWCR: the TSC counts at the P0 frequency, as an invariant one does */
+    {0xc001001f, 0},        /* NB_CFG */
+    {0xc0010055, 0},        /* interrupt pending message: none */
+    {0xc0011029, 2},        /* DE_CFG: LFENCE is serialising */
 };
 
 static const uint64_t *constant_msr(uint32_t index)

@@ -6,6 +6,7 @@
 #include "arch/x86/guest/layout.h"
 #include "arch/x86/guest/machine.h"
 #include "arch/x86/guest/port.h"
+#include "arch/x86/guest/privilege.h"
 #include "arch/x86/guest/string_port.h"
 #include "vmm/access_size.h"
 #include "vmm/host.h"
@@ -281,9 +282,11 @@ static enum exit_action handle_control_register(struct vcpu *vcpu,
     return fault(vcpu, VECTOR_GENERAL_PROTECTION);
 }
 
+/* AMD processors exit before they look at the privilege level. */
 static enum exit_action handle_xsetbv(struct vcpu *vcpu, const struct exit_msr *write)
 {
-    if (write->index != 0 || !cpu_policy_xcr0_valid(vcpu->vm->arch->policy, write->value)) {
+    if (!vcpu_is_privileged(vcpu) || write->index != 0 ||
+        !cpu_policy_xcr0_valid(vcpu->vm->arch->policy, write->value)) {
         return fault(vcpu, VECTOR_GENERAL_PROTECTION);
     }
     host_set_xcr0(write->value);
@@ -348,10 +351,11 @@ uint64_t arch_vcpu_deadline(struct vcpu *vcpu)
     return poll < deadline ? poll : deadline;
 }
 
-static bool startup_event(const struct local_apic *apic)
+/* A start-up interrupt counts only while one waits for it (SDM Vol. 3A, 9.4.4). */
+static bool startup_event(const struct arch_vcpu *arch)
 {
-    return __atomic_load_n(&apic->init, __ATOMIC_RELAXED) != 0 ||
-           __atomic_load_n(&apic->start_up, __ATOMIC_RELAXED) != 0;
+    return __atomic_load_n(&arch->apic.init, __ATOMIC_RELAXED) != 0 ||
+           (arch->waiting && __atomic_load_n(&arch->apic.start_up, __ATOMIC_RELAXED) != 0);
 }
 
 void arch_vcpu_reset(struct vcpu *vcpu)
@@ -369,7 +373,7 @@ bool arch_vcpu_ready(struct vcpu *vcpu)
     arch->halted = false;
 
     /* Almost always there is neither: then no more than two loads are spent. */
-    if (!arch->waiting && !startup_event(&arch->apic)) {
+    if (!arch->waiting && !startup_event(arch)) {
         return true;
     }
     if (local_apic_take_init(&arch->apic)) {
@@ -378,9 +382,9 @@ bool arch_vcpu_ready(struct vcpu *vcpu)
             return false;
         }
         local_apic_reset_by_init(&arch->apic);
+        arch->pv_eoi = (struct pv_eoi){0}; /* the code that comes knows nothing of the word */
         arch->waiting = true;
     }
-    /* A start-up interrupt counts only while one waits for it (SDM Vol. 3A, 9.4.4). */
     int vector = local_apic_take_start_up(&arch->apic);
 
     if (arch->waiting && vector >= 0) {
@@ -407,7 +411,7 @@ bool arch_vcpu_runnable(const struct vcpu *vcpu)
     const struct arch_vcpu *arch = vcpu->arch;
     struct local_apic *apic = &vcpu->arch->apic;
 
-    if (startup_event(apic)) {
+    if (startup_event(arch)) {
         return true;
     }
     if (arch->waiting || !arch->halted) {

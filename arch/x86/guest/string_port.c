@@ -4,6 +4,7 @@
 #include "arch/x86/cpu/registers.h"
 #include "arch/x86/guest/fetch.h"
 #include "arch/x86/guest/port.h"
+#include "arch/x86/guest/privilege.h"
 #include "vmm/vm.h"
 
 #define LARGEST_ELEMENT   4U
@@ -180,18 +181,6 @@ static bool carry_out_element(struct vcpu *vcpu, const struct string_instruction
     return true;
 }
 
-/* Protected mode keeps the privilege level in CS; virtual-8086 mode is always 3. */
-static bool is_privileged(struct vcpu *vcpu)
-{
-    struct segment cs;
-
-    if ((vcpu_get(vcpu, REGISTER_CR0) & CR0_PE) == 0) {
-        return true;
-    }
-    vcpu->vm->virtualization->get_segment(vcpu, SEGMENT_CS, &cs);
-    return (vcpu_get(vcpu, REGISTER_RFLAGS) & RFLAGS_VM) == 0 && (cs.selector & 3) == 0;
-}
-
 static enum exit_action refuse(struct vcpu *vcpu)
 {
     vcpu->vm->virtualization->inject_exception(vcpu, VECTOR_GENERAL_PROTECTION, true, 0);
@@ -208,7 +197,7 @@ enum exit_action string_port(struct vcpu *vcpu, const struct exit_port *port)
     };
 
     instruction.fetched = fetch_instruction(vcpu, vcpu_get(vcpu, REGISTER_RIP));
-    if (!is_privileged(vcpu) || !decode(&instruction)) {
+    if (!vcpu_is_privileged(vcpu) || !decode(&instruction)) {
         return refuse(vcpu);
     }
     uint64_t count = port->repeat ? vcpu->general[GENERAL_RCX] & instruction.address_mask : 1;

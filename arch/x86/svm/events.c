@@ -66,9 +66,12 @@ void svm_reset_events(struct backend_vcpu *backend)
 void svm_inject_exception(struct vcpu *vcpu, unsigned vector, bool has_error_code,
                           uint32_t error_code)
 {
-    vcpu->backend->vmcb->event =
-        EVENT_VALID | EVENT_TYPE_EXCEPTION | vector |
-        (has_error_code ? EVENT_HAS_ERROR_CODE | (uint64_t)error_code << 32 : 0);
+    struct vmcb *vmcb = vcpu->backend->vmcb;
+    bool told =
+        has_error_code && (vmcb->state.cr0 & CR0_PE) != 0; /* real mode has no error codes */
+
+    vmcb->event = EVENT_VALID | EVENT_TYPE_EXCEPTION | vector |
+                  (told ? EVENT_HAS_ERROR_CODE | (uint64_t)error_code << 32 : 0);
 }
 
 /* An interrupt that the task priority holds back waits for CR8 to be lowered: that must exit. */
@@ -113,6 +116,10 @@ bool svm_inject_nmi(struct vcpu *vcpu)
     bool ready = takes_event(backend->vmcb) && backend->nmi == NMI_ALLOWED;
 
     set_window(backend, WINDOW_NMI, !ready && backend->nmi != NMI_BLOCKED);
+    if (backend->nmi == NMI_RETURNING) {
+        /* Or the window would open before the IRET is executed, again and again. */
+        backend->vmcb->interrupt_state |= INTERRUPT_SHADOW;
+    }
     if (ready) {
         backend->vmcb->event = EVENT_VALID | EVENT_TYPE_NMI | VECTOR_NMI;
         backend->nmi = NMI_BLOCKED;

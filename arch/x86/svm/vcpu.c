@@ -83,7 +83,9 @@ void svm_set(struct vcpu *vcpu, enum vcpu_register name, uint64_t value)
         *reg = value;
         return;
     }
-    *reg = name == REGISTER_EFER ? value | EFER_SVME : value;
+    *reg = name == REGISTER_EFER  ? value | EFER_SVME
+           : name == REGISTER_CR4 ? value | VMCB_CR4_FORCED
+                                  : value;
     if (name == REGISTER_CR0) {
         update_long_mode(&vmcb->state);
     }

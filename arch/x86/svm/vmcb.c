@@ -28,6 +28,7 @@ static void reset_state(struct vmcb *vmcb)
     state->tr.attributes = busy_task;
     state->tr.limit = 0x67;
     state->efer = EFER_SVME;
+    state->cr4 = VMCB_CR4_FORCED;
     state->dr6 = DR6_RESET;
     state->dr7 = 0x400;
     state->rflags = RFLAGS_FIXED;
@@ -53,7 +54,7 @@ void vmcb_start(struct vmcb *vmcb, const struct vcpu_start *start)
         state->efer |= EFER_LME | EFER_LMA;
         state->cr0 |= CR0_NE | CR0_WP | CR0_PG;
         state->cr3 = start->cr3;
-        state->cr4 = CR4_PAE;
+        state->cr4 |= CR4_PAE;
     }
     state->rip = start->rip;
     state->rsp = start->rsp;

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "arch/x86/cpu/registers.h"
 #include "vmm/virtualization.h"
 
 /* Attributes are bits 8-15 and 20-23 of a descriptor's upper half, packed at bits 0-11. */
@@ -17,6 +18,12 @@ struct vmcb_segment {
 };
 
 #define VMCB_SEGMENT_LONG (1U << 9) /* CS.L */
+
+/*
+ * CR4 bits that are 1 whatever the guest writes: without MCE a machine check would shut it down
+ * instead of leading to an exit (APM Vol. 2, 9.3.2). There is no mask to hide them from reads.
+ */
+#define VMCB_CR4_FORCED CR4_MCE
 
 /* The state save area (table B-2). VMLOAD and VMSAVE keep what is marked; VMRUN the rest. */
 struct vmcb_state {

@@ -15,6 +15,8 @@ static void queue_event(struct vcpu *vcpu, uint32_t event)
 void vmx_inject_exception(struct vcpu *vcpu, unsigned vector, bool has_error_code,
                           uint32_t error_code)
 {
+    /* Real mode has no error codes, and an entry with one fails (SDM Vol. 3C, 27.2.1.3). */
+    has_error_code = has_error_code && (vmcs_read(VMCS_GUEST_CR0) & CR0_PE) != 0;
     if (has_error_code) {
         vmcs_write(VMCS_ENTRY_ERROR_CODE, error_code);
     }
@@ -53,14 +55,34 @@ void vmx_cancel_interrupt_window(struct vcpu *vcpu)
 bool vmx_inject_nmi(struct vcpu *vcpu)
 {
     const uint64_t blocked = INTERRUPTIBILITY_NMI | INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS;
-    bool ready =
-        !vcpu->backend->event_queued && (vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & blocked) == 0;
+    uint64_t interruptibility = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+    bool ready = !vcpu->backend->event_queued && (interruptibility & blocked) == 0;
 
+    if ((interruptibility & INTERRUPTIBILITY_STI) != 0) {
+        /*
+         * With this shadow the window may count as open (SDM Vol. 3C, 26.2): it would exit at once,
+         * for ever. The other one is as long, and surely shuts it.
+         */
+        vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
+                   (interruptibility & ~(uint64_t)INTERRUPTIBILITY_STI) | INTERRUPTIBILITY_MOV_SS);
+    }
     set_primary(vcpu, PRIMARY_NMI_WINDOW, !ready);
     if (ready) {
         queue_event(vcpu, EVENT_TYPE_NMI | VECTOR_NMI);
     }
     return ready;
+}
+
+void vmx_reset_events(struct vcpu *vcpu)
+{
+    vmcs_write(VMCS_ENTRY_EVENT, 0);
+    vcpu->backend->event_queued = false;
+    set_primary(vcpu, PRIMARY_INTERRUPT_WINDOW, false);
+    set_primary(vcpu, PRIMARY_NMI_WINDOW, false);
+    if (vcpu->backend->delivers) {
+        /* The APIC's mode stays, but nothing is requested or in service any more. */
+        vmcs_write(VMCS_GUEST_INTERRUPT_STATUS, 0);
+    }
 }
 
 /* A vector that only the TPR holds back: the write of CR8 that lets it through must exit. */

@@ -15,7 +15,7 @@
 #define REASON_APIC_WRITE    56
 #define REASON_RDRAND        57
 #define REASON_RDSEED        61
-#define REASONS              70
+#define REASONS              78
 #define REASON_ENTRY_FAILED  (1U << 31)
 
 #define DR7_GENERAL_DETECT (1ULL << 13)
@@ -48,6 +48,8 @@ static const uint8_t kinds[REASONS] = {
     [52] = EXIT_HOST_INTERRUPT + 1,   /* VMX-preemption timer: its turn is over */
     [53] = EXIT_INSTRUCTION + 1,      /* INVVPID */
     [54] = EXIT_FLUSH + 1,            /* WBINVD */
+    [76] = EXIT_INSTRUCTION + 1,      /* SEAMCALL: exits wherever there is SEAM; so does TDCALL */
+    [77] = EXIT_INSTRUCTION + 1,
 };
 
 /*

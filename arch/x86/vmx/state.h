@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "arch/x86/cpu/page_table.h"
+#include "arch/x86/cpu/registers.h"
 #include "arch/x86/vmx/controls.h"
 #include "vmm/vcpu.h"
 #include "vmm/virtualization.h"
@@ -16,6 +17,12 @@ struct backend_vm {
     uint8_t *msr_bitmap;      /* 4 KiB */
     uint8_t *msr_bitmap_apic; /* the same while the hardware runs the guest's x2APIC */
 };
+
+/*
+ * CR4 bits that are 1 whatever the guest has: without MCE a machine check would shut the CPU down
+ * instead of leading to an exit (SDM Vol. 3B, 16.3.1).
+ */
+#define VMX_CR4_FORCED (CR4_VMXE | CR4_MCE)
 
 /* MSRs that a guest has for itself and the VMCS does not hold. */
 #define VMX_RESIDENT_MSRS 5
@@ -35,7 +42,7 @@ struct backend_vcpu {
     uint8_t tpr_threshold; /* what VMCS_TPR_THRESHOLD holds */
     uint64_t level[4];     /* vectors whose EOI must exit: what the EOI-exit bitmaps hold */
     uint32_t mode_changes; /* the APIC's count of changes of the TMR that they know of */
-    uint64_t cr0_forced;   /* CR0 bits that are 1 whatever the guest sees */
+    uint64_t cr0_forced;   /* CR0 bits that are 1 whatever the guest has */
     uint64_t cr4_allowed;  /* CR4 bits the guest may set */
 };
 
@@ -62,6 +69,9 @@ bool vmx_inject_nmi(struct vcpu *vcpu);
 void vmx_cancel_interrupt_window(struct vcpu *vcpu);
 void vmx_set_x2apic_mode(struct vcpu *vcpu, bool x2apic, int in_service);
 bool vmx_request_interrupt(struct vcpu *vcpu, int vector);
+
+/* Nothing is to be taken, and nobody waits for a window: as after the APIC's reset. */
+void vmx_reset_events(struct vcpu *vcpu);
 
 /* After each exit: an event whose delivery it cut short is delivered again at the next entry. */
 void vmx_requeue_event(struct vcpu *vcpu);

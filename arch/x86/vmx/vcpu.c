@@ -84,6 +84,16 @@ static void flush_translations(const struct vcpu *vcpu)
     }
 }
 
+/*
+ * What stands in the VMCS for a guest's CR0. CD and NW would be the CPU's, with whoever runs there
+ * next, for entries and exits leave them alone (SDM Vol. 3C, 27.3.2.1, 28.5.1): a guest only
+ * believes that it has set them.
+ */
+static uint64_t real_cr0(const struct vcpu *vcpu, uint64_t value)
+{
+    return (value & ~(CR0_CD | CR0_NW)) | vcpu->backend->cr0_forced;
+}
+
 /* What the two ways to start differ in; the rest is as after INIT (SDM Vol. 3A, table 9-1). */
 struct initial_state {
     uint64_t cr0;
@@ -127,10 +137,10 @@ static void write_initial_state(struct vcpu *vcpu, const struct initial_state *s
 
     memset(vcpu->general, 0, sizeof(vcpu->general));
     write_initial_segments(state);
-    vmcs_write(VMCS_GUEST_CR0, state->cr0 | vcpu->backend->cr0_forced);
+    vmcs_write(VMCS_GUEST_CR0, real_cr0(vcpu, state->cr0));
     vmcs_write(VMCS_CR0_SHADOW, state->cr0);
     vmcs_write(VMCS_GUEST_CR3, state->cr3);
-    vmcs_write(VMCS_GUEST_CR4, state->cr4 | CR4_VMXE);
+    vmcs_write(VMCS_GUEST_CR4, state->cr4 | VMX_CR4_FORCED);
     vmcs_write(VMCS_CR4_SHADOW, state->cr4);
     vmcs_write(VMCS_GUEST_EFER, state->efer);
     vmcs_write(VMCS_ENTRY_CONTROLS, (state->efer & EFER_LMA) != 0 ? entry : entry & ~ENTRY_IA32E);
@@ -147,12 +157,7 @@ static void write_initial_state(struct vcpu *vcpu, const struct initial_state *s
     vmcs_write(VMCS_GUEST_SYSENTER_CS, 0);
     vmcs_write(VMCS_GUEST_SYSENTER_ESP, 0);
     vmcs_write(VMCS_GUEST_SYSENTER_EIP, 0);
-    vmcs_write(VMCS_ENTRY_EVENT, 0);
-    vcpu->backend->event_queued = false;
-    if (vcpu->backend->delivers) {
-        /* The APIC was reset, but for its mode: nothing is requested or in service any more. */
-        vmcs_write(VMCS_GUEST_INTERRUPT_STATUS, 0);
-    }
+    vmx_reset_events(vcpu);
 }
 
 void vmx_vcpu_start(struct vcpu *vcpu, const struct vcpu_start *start)
@@ -273,7 +278,7 @@ void vmx_set(struct vcpu *vcpu, enum vcpu_register name, uint64_t value)
         vmcs_write(VMCS_GUEST_RFLAGS, value);
         return;
     case REGISTER_CR0:
-        vmcs_write(VMCS_GUEST_CR0, value | vcpu->backend->cr0_forced);
+        vmcs_write(VMCS_GUEST_CR0, real_cr0(vcpu, value));
         vmcs_write(VMCS_CR0_SHADOW, value);
         update_long_mode(value);
         load_page_directory_pointers(vcpu);
@@ -283,7 +288,7 @@ void vmx_set(struct vcpu *vcpu, enum vcpu_register name, uint64_t value)
         vmcs_write(VMCS_GUEST_CR3, value);
         return;
     case REGISTER_CR4:
-        vmcs_write(VMCS_GUEST_CR4, value | CR4_VMXE);
+        vmcs_write(VMCS_GUEST_CR4, value | VMX_CR4_FORCED);
         vmcs_write(VMCS_CR4_SHADOW, value);
         load_page_directory_pointers(vcpu);
         flush_translations(vcpu);

@@ -212,6 +212,12 @@ static void write_host_state(const struct cpu *cpu)
 
 static void write_controls(struct vcpu *vcpu)
 {
+    /* A field has no value until it is written, in a zeroed region neither (25.11.3). */
+    static const enum vmcs_field unused[] = {
+        VMCS_PAGE_FAULT_MASK,      VMCS_PAGE_FAULT_MATCH,    VMCS_CR3_TARGET_COUNT,
+        VMCS_EXIT_MSR_STORE_COUNT, VMCS_EXIT_MSR_LOAD_COUNT, VMCS_ENTRY_MSR_LOAD_COUNT,
+        VMCS_TPR_THRESHOLD,
+    };
     const struct backend_vm *vm = vcpu->vm->backend;
     struct backend_vcpu *backend = vcpu->backend;
 
@@ -234,9 +240,15 @@ static void write_controls(struct vcpu *vcpu)
     if (controls.vpid) {
         vmcs_write(VMCS_VPID, vcpu->arch->address_space);
     }
-    /* CR0: what must be 1 is hidden from the guest; CR4: what it may not set exits. */
-    vmcs_write(VMCS_CR0_MASK, backend->cr0_forced | ~read_msr(MSR_CR0_FIXED_1));
-    vmcs_write(VMCS_CR4_MASK, ~backend->cr4_allowed);
+    /* What is not as the guest has it exits when written, as does what it may not set. */
+    vmcs_write(VMCS_CR0_MASK, backend->cr0_forced | CR0_CD | CR0_NW | ~read_msr(MSR_CR0_FIXED_1));
+    vmcs_write(VMCS_CR4_MASK, ~backend->cr4_allowed | VMX_CR4_FORCED);
+    for (size_t i = 0; i < sizeof(unused) / sizeof(unused[0]); i++) {
+        vmcs_write(unused[i], 0);
+    }
+    for (unsigned i = 0; i < 4 && controls.virtual_apic; i++) {
+        vmcs_write(vmcs_field_after(VMCS_EOI_EXIT_BITMAP_0, i), 0);
+    }
 }
 
 static bool vmx_vcpu_create(struct vcpu *vcpu, struct arena *arena)
