@@ -164,6 +164,13 @@ static void cpu_control_registers(void)
     EXPECT_EQUAL(try_write_cr4(cr4), NO_FAULT);
     EXPECT_EQUAL(read_cr0(), cr0);
     EXPECT_EQUAL(read_cr4(), cr4);
+    /* A guest may switch its caches off, as far as it can see. */
+    EXPECT_EQUAL(try_write_cr0(cr0 | CR0_CD | CR0_NW), NO_FAULT);
+    EXPECT_EQUAL(read_cr0(), cr0 | CR0_CD | CR0_NW);
+    EXPECT_EQUAL(try_write_cr0((cr0 | CR0_CD) & ~CR0_NW), NO_FAULT);
+    EXPECT_EQUAL(read_cr0(), (cr0 | CR0_CD) & ~CR0_NW);
+    EXPECT_EQUAL(try_write_cr0(cr0), NO_FAULT);
+    EXPECT_EQUAL(read_cr0(), cr0);
 }
 
 static void cpu_extended_state(void)

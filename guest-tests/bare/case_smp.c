@@ -237,7 +237,19 @@ static void smp_reset_while_kicked(void)
     EXPECT(device_recovers());
 }
 
+static void idle(void)
+{
+}
+
+static void smp_fault_in_real_mode(void)
+{
+    EXPECT(second_cpu_run(idle));
+    EXPECT(second_cpu_stop());
+    EXPECT(second_cpu_faulted_well());
+}
+
 const struct bare_case smp_cases[] = {
+    CASE_SMP(smp_fault_in_real_mode),
     CASE_SMP(smp_ring_changes_while_kicked),
     CASE_SMP_WITH(smp_packed_ring_changes_while_kicked, F_PACKED),
     CASE_SMP(smp_registers_are_never_torn),

@@ -30,7 +30,7 @@ struct gate {
 };
 
 extern const uint64_t interrupt_stubs[256];
-extern const uint8_t ap_trampoline[], ap_trampoline_end[];
+extern const uint8_t ap_trampoline[], ap_real_mode_fault[], ap_trampoline_end[];
 
 void machine_interrupt(struct frame *frame);
 void ap_main(void);
@@ -404,6 +404,11 @@ bool second_cpu_run(void (*work)(void))
     second_cpu_stopping = false;
     second_cpu_work = work;
     return true;
+}
+
+bool second_cpu_faulted_well(void)
+{
+    return *(volatile const uint8_t *)(TRAMPOLINE + (ap_real_mode_fault - ap_trampoline)) == 1;
 }
 
 bool second_cpu_stop(void)

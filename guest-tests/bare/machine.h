@@ -132,6 +132,12 @@ void virtio_interrupt(bool on);
 /* Runs `work` on the second CPU, which is started when it is needed first; false if it is dead. */
 bool second_cpu_run(void (*work)(void));
 
+/*
+ * Whether the fault that it caused in real mode, right after it was started, came to its handler as
+ * real mode has it: without an error code.
+ */
+bool second_cpu_faulted_well(void);
+
 /* Tells the work to end and waits for it; false if it does not. */
 bool second_cpu_stop(void);
 

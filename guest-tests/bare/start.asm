@@ -1,6 +1,6 @@
 ; The bare guest's first instructions, for each way to boot it, and what only assembly can do.
 ; All three ways end in bare_main(magic, information) in 64-bit mode.
-global start_of_image, ap_trampoline, ap_trampoline_end, interrupt_stubs
+global start_of_image, ap_trampoline, ap_real_mode_fault, ap_trampoline_end, interrupt_stubs
 extern bare_main, ap_main, machine_interrupt
 
 MULTIBOOT_MAGIC  equ 0x1badb002
@@ -12,6 +12,7 @@ CODE_64          equ 0x08
 DATA             equ 0x10
 CODE_32          equ 0x18
 STACK_SIZE       equ 0x4000
+VECTOR_GP        equ 13
 TRAMPOLINE       equ 0x8000 ; where machine.c copies it to
 MSR_EFER         equ 0xc0000080
 CR4_PAE          equ 0x20
@@ -90,6 +91,22 @@ ap_trampoline:
     cli
     xor ax, ax
     mov ds, ax
+    mov ss, ax
+    mov sp, TRAMPOLINE
+    ; An MSR that nobody has: the handler, which expects no error code, finds its frame in order.
+    mov word [VECTOR_GP * 4], TRAMPOLINE + .handler - ap_trampoline
+    mov word [VECTOR_GP * 4 + 2], ax
+    mov ecx, 0x12345678
+.faults:
+    rdmsr
+    jmp .go_on
+.handler:
+    cmp sp, TRAMPOLINE - 6
+    jne .go_on
+    cmp dword [TRAMPOLINE - 6], TRAMPOLINE / 16 << 16 | .faults - ap_trampoline ; CS and IP
+    jne .go_on
+    mov byte [TRAMPOLINE + ap_real_mode_fault - ap_trampoline], 1
+.go_on:
     o32 lgdt [TRAMPOLINE + .gdt_pointer - ap_trampoline]
     mov eax, cr0
     or al, 1
@@ -98,6 +115,8 @@ ap_trampoline:
 .gdt_pointer:
     dw gdt_end - gdt - 1
     dd gdt
+ap_real_mode_fault:
+    db 0
 ap_trampoline_end:
 
 bits 32
