@@ -69,7 +69,8 @@ bool console_switch_write(struct console_switch *consoles, const char *line, siz
     for (size_t i = 0; fits && i < length; i++) {
         consoles->own[consoles->own_head++ % CONSOLE_OWN] = (uint8_t)line[i];
     }
-    for (unsigned i = 0; i < consoles->count; i++) {
+    /* A line that waits for room moves no mark: it would wait for what guests write meanwhile. */
+    for (unsigned i = 0; fits && i < consoles->count; i++) {
         consoles->channels[i]->before_own = consoles->channels[i]->head;
     }
     spin_lock_release(&consoles->lock);
@@ -118,17 +119,21 @@ static bool has_line(const struct console_channel *channel)
     return channel->line_end > channel->shown || channel->head - channel->shown >= CONSOLE_LINE;
 }
 
-/* Whether a guest on show wrote something before the own lines that wait. */
+/* Whether a guest is on show and wrote something before the own lines that wait. */
+static bool comes_first(const struct console_channel *channel)
+{
+    uint64_t due = channel->before_own;
+
+    if (channel->owner->mode == CONSOLE_PREFIXED) {
+        due = smaller(due, channel->line_end);
+    }
+    return on_show(channel) && channel->seen < due;
+}
+
 static bool guests_come_first(const struct console_switch *consoles)
 {
     for (unsigned i = 0; i < consoles->count; i++) {
-        const struct console_channel *channel = consoles->channels[i];
-        uint64_t due = channel->before_own;
-
-        if (consoles->mode == CONSOLE_PREFIXED) {
-            due = smaller(due, channel->line_end);
-        }
-        if (on_show(channel) && channel->seen < due) {
+        if (comes_first(consoles->channels[i])) {
             return true;
         }
     }
@@ -206,14 +211,15 @@ static void stage_line(struct console_switch *consoles, struct console_channel *
 }
 
 /* A line of the next guest that has one: whoever writes much waits longer, and nobody else does. */
-static void stage_next_line(struct console_switch *consoles)
+static void stage_next_line(struct console_switch *consoles, bool own_waits)
 {
     for (unsigned i = 1; i <= consoles->count; i++) {
         unsigned guest = (consoles->turn + i) % consoles->count;
+        struct console_channel *channel = consoles->channels[guest];
 
-        if (has_line(consoles->channels[guest])) {
+        if (own_waits ? comes_first(channel) : has_line(channel)) {
             consoles->turn = guest;
-            stage_line(consoles, consoles->channels[guest]);
+            stage_line(consoles, channel);
             return;
         }
     }
@@ -229,7 +235,7 @@ static void fill_stage(struct console_switch *consoles)
     } else if (consoles->held || consoles->count == 0) {
         return;
     } else if (consoles->mode == CONSOLE_PREFIXED) {
-        stage_next_line(consoles);
+        stage_next_line(consoles, own_waits);
     } else {
         stage_view(consoles, own_waits);
     }

@@ -126,6 +126,57 @@ static void test_own_text_has_its_room(void **state)
     assert_true(console_switch_write(&consoles, line, sizeof(line)));
 }
 
+/*
+ * A line waits for room while `floods` writes a line whenever it may, and says how much output goes
+ * by until there is room.
+ */
+static size_t output_until_room(struct console_channel *floods)
+{
+    char line[CONSOLE_LINE];
+    uint8_t fifo[16];
+    size_t output = 0;
+
+    memset(line, '-', sizeof(line));
+    line[sizeof(line) - 1] = '\n';
+    while (console_channel_ready(floods)) {
+        guest_writes(floods, "flood 0123456789\n");
+    }
+    while (console_switch_room(&consoles) >= sizeof(line)) {
+        assert_true(console_switch_write(&consoles, line, sizeof(line)));
+    }
+    while (!console_switch_write(&consoles, line, sizeof(line))) {
+        size_t count = console_switch_take(&consoles, fifo, sizeof(fifo));
+
+        assert_int_equal(count, sizeof(fifo));
+        output += count;
+        assert_in_range(output, 0, 100 * CONSOLE_BACKLOG);
+        while (console_channel_ready(floods)) {
+            guest_writes(floods, "flood 0123456789\n");
+        }
+    }
+    return output;
+}
+
+static void test_flood_does_not_keep_an_own_line_waiting(void **state)
+{
+    (void)state;
+    assert_in_range(output_until_room(&a), CONSOLE_BACKLOG,
+                    CONSOLE_BACKLOG + (size_t)2 * CONSOLE_LINE);
+}
+
+/* Nor do many lines of the others come with each short one that is due before it. */
+static void test_prefixed_flood_does_not_keep_an_own_line_waiting(void **state)
+{
+    (void)state;
+    console_switch_set_mode(&consoles, CONSOLE_PREFIXED);
+    for (unsigned i = 0; i < 300; i++) {
+        guest_writes(&b, "\n"); /* is "[b] \r\n" */
+    }
+    size_t flood = (size_t)(CONSOLE_BACKLOG / 17 + 1) * sizeof("[a] flood 0123456789\r");
+
+    assert_in_range(output_until_room(&a), flood + 1800, flood + 1800 + (size_t)2 * CONSOLE_LINE);
+}
+
 static void test_only_the_guest_on_show_waits(void **state)
 {
     (void)state;
@@ -414,6 +465,8 @@ int main(void)
         cmocka_unit_test_setup(test_own_line_within_a_guests_line, set_up),
         cmocka_unit_test_setup(test_long_unfinished_line_is_not_shown_again, set_up),
         cmocka_unit_test_setup(test_own_text_has_its_room, set_up),
+        cmocka_unit_test_setup(test_flood_does_not_keep_an_own_line_waiting, set_up),
+        cmocka_unit_test_setup(test_prefixed_flood_does_not_keep_an_own_line_waiting, set_up),
         cmocka_unit_test_setup(test_only_the_guest_on_show_waits, set_up),
         cmocka_unit_test_setup(test_output_out_of_view_is_kept, set_up),
         cmocka_unit_test_setup(test_context_starts_with_a_line, set_up),
