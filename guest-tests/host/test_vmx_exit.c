@@ -173,6 +173,19 @@ static void test_failed_entry(void **state)
     assert_false(backend.event_queued);
 }
 
+/* SDM Vol. 3C, 27.9: an entry that a machine check made fail is the machine's affair. */
+static void test_machine_check_at_entry(void **state)
+{
+    (void)state;
+    const struct vm_exit *exit = translate(0x80000029, 0);
+
+    assert_int_equal(exit->kind, EXIT_EXCEPTION);
+    assert_int_equal(exit->rip, 0x1000);
+    assert_int_equal(exit->exception.vector, VECTOR_MACHINE_CHECK);
+    assert_false(exit->exception.has_error_code);
+    assert_int_equal(translate(0x29, 0)->kind, EXIT_UNEXPECTED); /* no such exit after an entry */
+}
+
 /* Table 28-5. */
 static void test_ports(void **state)
 {
@@ -519,6 +532,7 @@ int main(void)
         cmocka_unit_test_setup(test_every_reason, set_up),
         cmocka_unit_test_setup(test_reason_flags, set_up),
         cmocka_unit_test_setup(test_failed_entry, set_up),
+        cmocka_unit_test_setup(test_machine_check_at_entry, set_up),
         cmocka_unit_test_setup(test_ports, set_up),
         cmocka_unit_test_setup(test_memory, set_up),
         cmocka_unit_test_setup(test_memory_while_delivering, set_up),

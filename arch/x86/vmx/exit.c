@@ -9,6 +9,7 @@
 #define REASON_IO            30
 #define REASON_READ_MSR      31
 #define REASON_WRITE_MSR     32
+#define REASON_MACHINE_CHECK 41
 #define REASON_EOI           45
 #define REASON_EPT_VIOLATION 48
 #define REASON_XSETBV        55
@@ -235,6 +236,12 @@ void vmx_translate_exit(struct vcpu *vcpu, struct vm_exit *exit)
     uint32_t reason = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
 
     exit->rip = vmcs_read(VMCS_GUEST_RIP);
+    if (reason == (REASON_ENTRY_FAILED | REASON_MACHINE_CHECK)) {
+        /* The machine's, not the guest's, as if the guest had been interrupted by it (27.9). */
+        exit->kind = EXIT_EXCEPTION;
+        exit->exception = (struct exit_exception){.vector = VECTOR_MACHINE_CHECK};
+        return;
+    }
     if ((reason & REASON_ENTRY_FAILED) != 0) {
         exit->kind = EXIT_ENTRY_FAILED;
         exit->code = reason;
