@@ -78,6 +78,7 @@ struct cpuid_registers {
 #define MSR_SYSENTER_ESP       0x175U
 #define MSR_SYSENTER_EIP       0x176U
 #define MSR_MCG_CAPABILITIES   0x179U
+#define MSR_MCG_STATUS         0x17aU
 #define MSR_MISC_ENABLE        0x1a0U
 #define MSR_PAT                0x277U
 #define MSR_VMX_BASIC          0x480U
@@ -95,6 +96,11 @@ struct cpuid_registers {
 #define MSR_TSC_AUX            0xc0000103U
 #define MSR_VM_CR              0xc0010114U
 #define MSR_VM_HSAVE_PA        0xc0010117U
+
+/* Error-reporting banks, SDM Vol. 3B, 16.3.2; the registers of each lie together. */
+#define MSR_MC_STATUS(bank) (0x401U + 4 * (bank))
+#define MSR_MC_ADDR(bank)   (0x402U + 4 * (bank))
+#define MSR_MC_MISC(bank)   (0x403U + 4 * (bank))
 
 /* IA32_APIC_BASE, SDM Vol. 3A, 11.4.4. */
 #define APIC_BASE_BSP     (1ULL << 8)

@@ -6,6 +6,7 @@
 
 #include "arch/x86/cpu/cpu.h"
 #include "arch/x86/cpu/instructions.h"
+#include "arch/x86/cpu/machine_check.h"
 #include "arch/x86/cpu/registers.h"
 #include "arch/x86/host/power.h"
 #include "vmm/format.h"
@@ -55,6 +56,8 @@ _Noreturn void panic(const char *reason, ...)
              (uintptr_t)__builtin_return_address(0));
     log_line("CR0 %016lx CR2 %016lx CR3 %016lx CR4 %016lx", read_cr0(), read_cr2(), read_cr3(),
              read_cr4());
+
+    machine_check_print(cpuid, read_msr);
 
     /* GS holds our CPU only once descriptor tables of our own are loaded. */
     uint64_t gs_base = read_msr(MSR_GS_BASE);
