@@ -22,7 +22,8 @@ static const char usage[] =
     "  --root DIR    the files that it names must be there: DIR is the boot volume's top\n"
     "  --show        print the configuration in full, with the default of each key left out\n"
     "  --reference   print the reference of all keys, as Markdown\n"
-    "Exit status: 0 no mistake, 1 mistakes, 2 wrong usage, or FILE cannot be read.\n";
+    "Exit status: 0 no mistake, 1 mistakes, 2 wrong usage, or FILE cannot be read or stdout\n"
+    "written.\n";
 
 static void report_mistake(void *context, const char *message)
 {
@@ -384,7 +385,7 @@ static int wrong_usage(void)
     return 2;
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     static const struct option options[] = {{"root", required_argument, NULL, 'r'},
                                             {"show", no_argument, NULL, 's'},
@@ -419,4 +420,15 @@ int main(int argc, char **argv)
         return 0;
     }
     return reference || argc != optind + 1 ? wrong_usage() : check(argv[optind], root, shown);
+}
+
+int main(int argc, char **argv)
+{
+    int status = run(argc, argv);
+
+    if (fflush(stdout) != 0 || ferror(stdout) != 0) {
+        (void)fprintf(stderr, "seedvisor-check: stdout cannot be written\n");
+        return 2;
+    }
+    return status;
 }

@@ -1,7 +1,9 @@
 # tools/from-libvirt: sections from recorded domains, and what is told of the rest.
 """Each section that is written must pass build/seedvisor-check, which make built."""
 
+import os
 import pathlib
+import signal
 import subprocess
 
 import pytest
@@ -325,3 +327,65 @@ def test_missing_files_are_told(tmp_path):
 def test_a_prefix_that_fat_cannot_have():
     result = minimal("", "--prefix", "/a:b")
     assert (result.returncode, result.stdout) == (3, "")
+
+
+def test_a_file_that_is_in_its_place_already(tmp_path):
+    """The volume's folder is where the domain has its files: nothing is to be copied."""
+    for name in ("kernel", "initrd"):
+        (tmp_path / name).write_text(name, encoding="ascii")
+    xml = domain_of_files(tmp_path / "kernel", tmp_path / "initrd")
+    result = convert_text(xml, "--copy-to", str(tmp_path))
+    assert settings(result)["kernel"] == "/kernel"
+    assert (tmp_path / "kernel").read_text(encoding="ascii") == "kernel"
+
+
+def test_names_of_devices_are_refused():
+    xml = MINIMAL.replace("/k<", "/boot/aux<") % ""
+    result = convert_text(xml)
+    assert (result.returncode, result.stdout) == (1, "")
+
+
+# A locale of plain ASCII, which Python is not to make UTF-8 of by itself.
+ASCII = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+def test_names_outside_ascii_in_any_locale(tmp_path):
+    folder = tmp_path / "\xe4"
+    folder.mkdir()
+    (folder / "k").write_text("kernel", encoding="ascii")
+    xml = MINIMAL.replace("/k<", f"{folder}/k<") % ""
+    done = subprocess.run([TOP / "tools/from-libvirt", "--copy-to", tmp_path / "volume", "-"],
+                          input=xml.encode(), capture_output=True, env=ASCII, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert f"#   {folder}/k as /k\n" in done.stdout.decode()
+    assert (tmp_path / "volume/k").read_text(encoding="ascii") == "kernel"
+
+
+def test_output_that_cannot_be_written():
+    command = [TOP / "tools/from-libvirt", DOMAINS / "ci.xml"]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        1, "from-libvirt: [Errno 28] No space left on device\n")
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False,
+                          preexec_fn=lambda: os.close(1))
+    assert (done.returncode, done.stderr) == (
+        1, "from-libvirt: [Errno 28] No space left on device\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
+def test_a_signal_ends_it_without_a_traceback(tmp_path, number):
+    os.mkfifo(tmp_path / "domain.xml")
+    with subprocess.Popen([TOP / "tools/from-libvirt", tmp_path / "domain.xml"],
+                          stderr=subprocess.PIPE, text=True) as process:
+        # It opens when the tool does, which then waits for the first byte.
+        with open(tmp_path / "domain.xml", "wb"):
+            process.send_signal(number)
+            errors = process.communicate(timeout=30)[1]
+    assert process.returncode == 128 + number
+    assert errors == f"from-libvirt: interrupted by {number.name}\n"

@@ -175,3 +175,12 @@ def test_shipped_configurations_are_good():
     for path in found:
         result = check(path)
         assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("option", (("--show", ALL_KEYS), ("--reference",), ("--help",)))
+def test_output_that_cannot_be_written(option):
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run([CHECKER, *option], stdout=full, stderr=subprocess.PIPE, text=True,
+                                check=False)
+    assert (result.returncode, result.stderr) == (
+        2, "seedvisor-check: stdout cannot be written\n")

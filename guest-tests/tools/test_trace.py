@@ -1,6 +1,8 @@
 # tools/trace on a small recorded dump: what it shows, and what it refuses.
 import json
+import os
 import pathlib
+import signal
 import subprocess
 
 import pytest
@@ -118,3 +120,28 @@ def test_usage(tmp_path):
                              text=True, check=False)
     assert missing.returncode == 1
     assert "No such file" in missing.stderr
+
+
+def test_output_that_cannot_be_written(tmp_path):
+    dump = tmp_path / "dump"
+    dump.write_text(DUMP, encoding="ascii")
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([ROOT / "tools/trace", dump], stdout=full, stderr=subprocess.PIPE,
+                              text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "trace: [Errno 28] No space left on device\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([ROOT / "tools/trace", dump], stdout=writer, stderr=subprocess.PIPE,
+                          text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_ctrl_c_leaves_no_traceback(tmp_path):
+    os.mkfifo(tmp_path / "dump")
+    with subprocess.Popen([ROOT / "tools/trace", tmp_path / "dump"], stderr=subprocess.PIPE,
+                          text=True) as process:
+        with open(tmp_path / "dump", "wb"):
+            process.send_signal(signal.SIGINT)
+            errors = process.communicate(timeout=30)[1]
+    assert (process.returncode, errors) == (130, "trace: interrupted by SIGINT\n")
