@@ -166,8 +166,8 @@ static const struct config_key keys[] = {
     {HOST_FIELD(console), .name = "console", CHOICE(console_choices), .fallback = "auto",
      .example = "prefixed",
      .help = "How guests share the serial port: one in view at a time, or all lines mixed, each "
-             "after its guest's name; `auto` mixes several guests' lines until the monitor is "
-             "called."},
+             "after its guest's name; `auto` mixes the lines if there are several guests. Ctrl-A v "
+             "changes it."},
     {HOST_FIELD(on_idle), .name = "on_idle", CHOICE(on_idle_choices), .fallback = "poweroff",
      .example = "wait", .help = "What the machine does when all guests have ended."},
     {HOST_FIELD(rng_conditioner), .name = "rng.conditioner", CHOICE(conditioner_choices),

@@ -209,6 +209,36 @@ static bool print_help(struct monitor *monitor, unsigned part)
     return true;
 }
 
+/* Why a request would be of no effect; NULL if it is not so. */
+static const char *obstacle(const struct vm *vm, enum vm_request request)
+{
+    bool runs = __atomic_load_n(&vm->lifecycle.phase, __ATOMIC_RELAXED) == LIFECYCLE_RUNNING;
+
+    switch (request) {
+    case VM_REQUEST_START:
+        return runs ? "is running already" : NULL;
+    case VM_REQUEST_STOP: /* keeps one from its start or restart, too */
+        return lifecycle_over(vm) ? "is not running" : NULL;
+    case VM_REQUEST_PAUSE:
+    case VM_REQUEST_RESUME:
+        return runs ? NULL : "is not running";
+    default:
+        return NULL;
+    }
+}
+
+static void ask(struct vm *vm, const struct command *command)
+{
+    const char *wrong = obstacle(vm, command->request);
+
+    if (wrong != NULL) {
+        log_line("guest \"%s\" %s", vm->name, wrong);
+        return;
+    }
+    log_line("Ctrl-A %c, guest \"%s\": %s", command->key, vm->name, command->help);
+    vm_request(vm, command->request);
+}
+
 static void carry_out(struct monitor *monitor, const struct command *command)
 {
     if (command->act != NULL) {
@@ -216,9 +246,7 @@ static void carry_out(struct monitor *monitor, const struct command *command)
     } else if (command->listing != NULL) {
         begin_listing(monitor, command->listing);
     } else {
-        log_line("Ctrl-A %c, guest \"%s\": %s", command->key, vm_in_view(monitor)->name,
-                 command->help);
-        vm_request(vm_in_view(monitor), command->request);
+        ask(vm_in_view(monitor), command);
     }
 }
 

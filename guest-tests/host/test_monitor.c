@@ -301,18 +301,38 @@ static void test_another_command_replaces_a_listing(void **state)
 
 struct asked {
     char key;
-    enum vm_request request;
+    enum lifecycle_phase phase;
+    enum vm_request request; /* NONE: there is nothing to ask for */
     const char *said;
 };
+
+static void ask_guest_1(const struct asked *asked)
+{
+    const char keys[] = {MONITOR_ESCAPE, asked->key, '\0'};
+    const unsigned kicks = scripted_host.kicks[5];
+
+    vms[1].lifecycle.phase = asked->phase;
+    vms[1].lifecycle.request = VM_REQUEST_NONE;
+    type(keys);
+    assert_string_equal(said(), asked->said);
+    assert_int_equal(vms[1].lifecycle.request, asked->request);
+    assert_int_equal(scripted_host.kicks[5], kicks + (asked->request != VM_REQUEST_NONE));
+}
 
 static void test_requests_go_to_the_guest_in_view(void **state)
 {
     static const struct asked cases[] = {
-        {'z', VM_REQUEST_PAUSE, "Ctrl-A z, guest \"b\": pause it\n"},
-        {'c', VM_REQUEST_RESUME, "Ctrl-A c, guest \"b\": let it go on\n"},
-        {'r', VM_REQUEST_RESTART, "Ctrl-A r, guest \"b\": restart it\n"},
-        {'k', VM_REQUEST_STOP, "Ctrl-A k, guest \"b\": stop it\n"},
-        {'o', VM_REQUEST_START, "Ctrl-A o, guest \"b\": start it, if it does not run\n"},
+        {'z', LIFECYCLE_RUNNING, VM_REQUEST_PAUSE, "Ctrl-A z, guest \"b\": pause it\n"},
+        {'c', LIFECYCLE_RUNNING, VM_REQUEST_RESUME, "Ctrl-A c, guest \"b\": let it go on\n"},
+        {'r', LIFECYCLE_RUNNING, VM_REQUEST_RESTART, "Ctrl-A r, guest \"b\": restart it\n"},
+        {'r', LIFECYCLE_DOWN, VM_REQUEST_RESTART, "Ctrl-A r, guest \"b\": restart it\n"},
+        {'k', LIFECYCLE_RUNNING, VM_REQUEST_STOP, "Ctrl-A k, guest \"b\": stop it\n"},
+        {'k', LIFECYCLE_WIPING, VM_REQUEST_STOP, "Ctrl-A k, guest \"b\": stop it\n"},
+        {'k', LIFECYCLE_READY, VM_REQUEST_STOP, "Ctrl-A k, guest \"b\": stop it\n"},
+        {'o', LIFECYCLE_READY, VM_REQUEST_START,
+         "Ctrl-A o, guest \"b\": start it, if it does not run\n"},
+        {'o', LIFECYCLE_DOWN, VM_REQUEST_START,
+         "Ctrl-A o, guest \"b\": start it, if it does not run\n"},
     };
 
     (void)state;
@@ -320,14 +340,32 @@ static void test_requests_go_to_the_guest_in_view(void **state)
     type(ESCAPE "1");
     (void)said();
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        const char keys[] = {MONITOR_ESCAPE, cases[i].key, '\0'};
-
-        type(keys);
-        assert_string_equal(said(), cases[i].said);
-        assert_int_equal(vms[1].lifecycle.request, cases[i].request);
-        assert_int_equal(scripted_host.kicks[5], i + 1);
+        ask_guest_1(&cases[i]);
     }
     assert_int_equal(vms[0].lifecycle.request, VM_REQUEST_NONE);
+}
+
+static void test_requests_of_no_effect_are_not_made(void **state)
+{
+    static const char down[] = "guest \"b\" is not running\n";
+    static const struct asked cases[] = {
+        {'z', LIFECYCLE_READY, VM_REQUEST_NONE, down},
+        {'z', LIFECYCLE_DOWN, VM_REQUEST_NONE, down},
+        {'c', LIFECYCLE_WIPING, VM_REQUEST_NONE, down},
+        {'c', LIFECYCLE_DOWN, VM_REQUEST_NONE, down},
+        {'k', LIFECYCLE_READY, VM_REQUEST_NONE, down},
+        {'k', LIFECYCLE_DOWN, VM_REQUEST_NONE, down},
+        {'o', LIFECYCLE_RUNNING, VM_REQUEST_NONE, "guest \"b\" is running already\n"},
+    };
+
+    (void)state;
+    vcpus[1][0].cpu = 5;
+    vms[1].lifecycle.start_time = UINT64_MAX; /* only when asked for */
+    type(ESCAPE "1");
+    (void)said();
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        ask_guest_1(&cases[i]);
+    }
 }
 
 static void test_power_off_wants_a_yes(void **state)
@@ -393,6 +431,7 @@ int main(void)
         cmocka_unit_test_setup(test_listing_waits_for_room, set_up),
         cmocka_unit_test_setup(test_another_command_replaces_a_listing, set_up),
         cmocka_unit_test_setup(test_requests_go_to_the_guest_in_view, set_up),
+        cmocka_unit_test_setup(test_requests_of_no_effect_are_not_made, set_up),
         cmocka_unit_test_setup(test_power_off_wants_a_yes, set_up),
         cmocka_unit_test_setup(test_help_names_every_command, set_up),
     };
