@@ -104,7 +104,7 @@ def talk(process, replies):
     return console
 
 
-def run_launch(image, *options, record=None, replies=()):
+def run_launch(image, *options, record=None, replies=(), env=None):
     """Runs an image to its end and returns its Outcome."""
     record = record or image.with_suffix("")
     debug = record.with_suffix(".debug")
@@ -113,7 +113,7 @@ def run_launch(image, *options, record=None, replies=()):
         options += ("--input",)
     with open(record.with_suffix(".stderr"), "w+b") as errors:
         with start_launch(image, "--debug-log", debug, *options, stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, stderr=errors) as process:
+                          stdout=subprocess.PIPE, stderr=errors, env=env) as process:
             console = talk(process, replies)
         errors.seek(0)
         error_text = errors.read()

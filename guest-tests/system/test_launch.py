@@ -77,6 +77,30 @@ def test_input_and_much_output_arrive_whole(tmp_path):
     outcome.must_end(0)
 
 
+def test_input_from_a_file_and_from_nowhere(tmp_path):
+    """Of a file the firmware takes the beginning; its end, and /dev/null's, is the end of typing."""
+    image = probe_image(tmp_path, "echo result-0")
+    text = tmp_path / "typed"
+    text.write_bytes(b"typed here " * 20000 + b"the end.")
+    with open(text, "rb") as stdin:
+        done = subprocess.run([ROOT / "tools/launch", *QUICK, "--input", image], stdin=stdin,
+                              capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "TYPED HERE TYPED HERE THE END." in done.stdout
+    image = probe_image(tmp_path, "result-1")
+    done = subprocess.run([ROOT / "tools/launch", *QUICK, "--input", image],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_a_volume_without_partitions(tmp_path):
+    """What the firmware can start from need not be tools/mkimage's."""
+    with open(probe_image(tmp_path, "result-0"), "rb") as disk:
+        disk.seek(1 << 20)
+        (tmp_path / "volume").write_bytes(disk.read())
+    run_launch(tmp_path / "volume", *QUICK).must_end(0)
+
+
 def test_firmware_does_not_clear_the_terminal(tmp_path):
     outcome = run_launch(probe_image(tmp_path, "result-0"), *QUICK)
     assert "\x1b" not in outcome.console
@@ -135,6 +159,29 @@ def test_two_bochs_share_an_image(tmp_path):
     assert not list(tmp_path.glob("*.lock"))
 
 
+def test_bochs_in_a_folder_of_any_name(tmp_path):
+    """Its RDSEED is this machine's randomness there too, which launch sees to."""
+    folder = tmp_path / "a folder: of mine"
+    folder.mkdir()
+    outcome = run_launch(probe_image(folder, "result-0"), *BOCHS, "--emulator-log",
+                         folder / "messages", env=dict(os.environ, TMPDIR=str(folder)))
+    outcome.must_end(0)
+    assert "LD_PRELOAD" not in (folder / "messages").read_text(errors="replace")
+
+
+def test_bochs_without_its_randomness(tmp_path):
+    """A gcc that makes a library for no machine here: the dynamic linker only warns of that."""
+    gcc = tmp_path / "bin" / "gcc"
+    gcc.parent.mkdir()
+    gcc.write_text('#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done; echo no library > "$2"\n',
+                   encoding="ascii")
+    gcc.chmod(0o755)
+    outcome = run_launch(probe_image(tmp_path, "result-0"), *BOCHS,
+                         env=dict(os.environ, PATH=f"{gcc.parent}:{os.environ['PATH']}"))
+    assert outcome.status == 3
+    assert "its RDSEED would be guessable" in outcome.errors
+
+
 def test_bochs_without_result(tmp_path):
     outcome = run_launch(probe_image(tmp_path, "nothing"), *BOCHS)
     assert outcome.status == 2
@@ -146,13 +193,25 @@ def test_bochs_without_result(tmp_path):
     (("--accel", "vmware", "disk.img"), "vmware"),
     (("--cpus", "0", "disk.img"), "--cpus"),
     (("--accel", "tcg", "nowhere.img"), "nowhere.img: no such file"),
-    (("--accel", "bochs", "README.md"), "not whole cylinders"),
+    (("--accel", "bochs", "short.img"), "not whole cylinders"),
+    (("README.md",), "README.md: no disk image"),
+    (("empty",), "empty: no disk image"),
+    (("vmlinuz",), "vmlinuz: no disk image"),
+    ((".",), ".: not a regular file"),
+    (("/dev/null",), "/dev/null: not a regular file"),
+    (("--accel", "tcg", "--seed", "1", "short.img"), "--seed with --accel tcg needs --icount"),
+    (("--accel", "tcg", "--emulator-log", "nowhere/log", "short.img"), "nowhere/log"),
+    (("--accel", "tcg", "--log", "nowhere/log", "short.img"), "nowhere/log"),
     (("--accel", "bochs", "--icount", "README.md"), "--icount"),
     (("--accel", "bochs", "--one-thread", "README.md"), "--one-thread"),
     (("--input", "--no-input", "disk.img"), "exclude each other"),
 ))
 def test_usage(tmp_path, arguments, text):
     (tmp_path / "README.md").write_text("no image\n", encoding="ascii")
+    (tmp_path / "empty").touch()
+    # The beginning of a bzImage, with the boot sector's signature that a disk's has too.
+    (tmp_path / "vmlinuz").write_bytes(bytes(510) + b"\x55\xaa\xeb\x66HdrS" + bytes(1000))
+    (tmp_path / "short.img").write_bytes(bytes(512) + b"EFI PART" + bytes(1000))
     done = subprocess.run([ROOT / "tools/launch", *arguments], cwd=tmp_path, capture_output=True,
                           text=True, check=False)
     assert done.returncode == 3
