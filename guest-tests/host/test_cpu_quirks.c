@@ -44,7 +44,7 @@ static void test_models(void **state)
         {"AuthenticAMD", 0x00b40f40, {CPU_AMD, 0x1a, 0x44, 0, 7}},  /* Granite Ridge */
         {"AuthenticAMD", 0x00060fb1, {CPU_AMD, 0xf, 0x6b, 1, 7}},   /* QEMU's max */
         {"AuthenticAMD", 0x00010543, {CPU_AMD, 5, 4, 3, 7}},        /* no extension to take */
-        {"HygonGenuine", 0x00900f01, {CPU_OTHER, 0x18, 0, 1, 7}},
+        {"HygonGenuine", 0x00900f01, {CPU_HYGON, 0x18, 0, 1, 7}},
         {"GenuineIotel", 0x000306d4, {CPU_OTHER, 6, 0x3d, 4, 7}},
     };
 

@@ -7,6 +7,7 @@
 #include "arch/x86/boot/tsc_sync.h"
 #include "arch/x86/cpu/apic.h"
 #include "arch/x86/cpu/instructions.h"
+#include "arch/x86/host/amd_errata_apply.h"
 #include "arch/x86/host/power.h"
 #include "arch/x86/host/random_quirks.h"
 #include "virtio/virtio.h"
@@ -73,6 +74,7 @@ static void enable_cpu(struct seedvisor *seedvisor, struct cpu *cpu)
     address_space_load(&seedvisor->page_table);
     apic_enable();
     random_quirks_mitigate(cpu->index);
+    amd_errata_apply(cpu->index);
     cpu->armed_deadline = UINT64_MAX;
 }
 

@@ -4,12 +4,15 @@
 #define ANY      UINT32_MAX
 #define NO_FLOOR UINT32_MAX /* no microcode mends it, or none is known to */
 
-#define INTEL_EBX 0x756e6547U /* "GenuineIntel" */
-#define INTEL_EDX 0x49656e69U
-#define INTEL_ECX 0x6c65746eU
-#define AMD_EBX   0x68747541U /* "AuthenticAMD" */
-#define AMD_EDX   0x69746e65U
-#define AMD_ECX   0x444d4163U
+/* The vendors' names, as EBX, EDX and ECX of leaf 0 have them. */
+static const struct {
+    uint32_t ebx, edx, ecx;
+    enum cpu_vendor vendor;
+} vendors[] = {
+    {0x756e6547, 0x49656e69, 0x6c65746e, CPU_INTEL}, /* "GenuineIntel" */
+    {0x68747541, 0x69746e65, 0x444d4163, CPU_AMD},   /* "AuthenticAMD" */
+    {0x6f677948, 0x6e65476e, 0x656e6975, CPU_HYGON}, /* "HygonGenuine" */
+};
 
 struct row {
     enum cpu_vendor vendor;
@@ -112,10 +115,11 @@ struct cpu_model cpu_model_find(const struct cpuid_registers *leaf_0,
         .microcode = microcode,
     };
 
-    if (leaf_0->ebx == INTEL_EBX && leaf_0->edx == INTEL_EDX && leaf_0->ecx == INTEL_ECX) {
-        cpu.vendor = CPU_INTEL;
-    } else if (leaf_0->ebx == AMD_EBX && leaf_0->edx == AMD_EDX && leaf_0->ecx == AMD_ECX) {
-        cpu.vendor = CPU_AMD;
+    for (size_t i = 0; i < sizeof(vendors) / sizeof(vendors[0]); i++) {
+        if (leaf_0->ebx == vendors[i].ebx && leaf_0->edx == vendors[i].edx &&
+            leaf_0->ecx == vendors[i].ecx) {
+            cpu.vendor = vendors[i].vendor;
+        }
     }
     if (cpu.family == 0xf || cpu.family == 6) {
         cpu.model |= signature >> 12 & 0xf0;

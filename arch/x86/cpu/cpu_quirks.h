@@ -8,7 +8,7 @@
 
 #include "arch/x86/cpu/registers.h"
 
-enum cpu_vendor { CPU_OTHER, CPU_INTEL, CPU_AMD };
+enum cpu_vendor { CPU_OTHER, CPU_INTEL, CPU_AMD, CPU_HYGON };
 
 /* Which CPU this is, as CPUID and the microcode's MSR tell. */
 struct cpu_model {

@@ -10,6 +10,9 @@
 
 #define EXCEPTION_VECTORS 32
 
+/* The instructions of msr_set_bits(), and where it goes on when one of them faults. */
+extern const uint8_t msr_set_bits_try[], msr_set_bits_fail[];
+
 static void print_frame(const struct exception_frame *frame)
 {
     log_line("RIP %016lx RSP %016lx RFLAGS %016lx", frame->rip, frame->rsp, frame->rflags);
@@ -20,11 +23,16 @@ static void print_frame(const struct exception_frame *frame)
     log_line("R13 %016lx R14 %016lx R15    %016lx", frame->r13, frame->r14, frame->r15);
 }
 
-void exception_handle(const struct exception_frame *frame)
+void exception_handle(struct exception_frame *frame)
 {
     if (frame->vector == VECTOR_NMI) {
         /* Nothing here asks for NMIs: they are a watchdog's or the chipset's. Count and go on. */
         current_cpu()->nmis++;
+        return;
+    }
+    if (frame->vector == VECTOR_GENERAL_PROTECTION && frame->rip >= (uintptr_t)msr_set_bits_try &&
+        frame->rip < (uintptr_t)msr_set_bits_fail) {
+        frame->rip = (uintptr_t)msr_set_bits_fail;
         return;
     }
     if (frame->vector < EXCEPTION_VECTORS) {

@@ -2,6 +2,7 @@
 #ifndef ARCH_X86_CPU_EXCEPTION_H
 #define ARCH_X86_CPU_EXCEPTION_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define EXCEPTION_STUB_SIZE 16
@@ -25,7 +26,13 @@ extern const uint8_t exception_stubs[];
 /* Reloads CS and the data segment registers after LGDT (exceptions.asm). */
 void load_segments(uint64_t code, uint64_t data);
 
-/* Called by every stub: counts NMIs, acknowledges interrupts, and panics on an exception. */
-void exception_handle(const struct exception_frame *frame);
+/* Sets bits of an MSR that may be absent; false if it is, or refuses them (exceptions.asm). */
+bool msr_set_bits(uint32_t msr, uint64_t bits);
+
+/*
+ * Called by every stub: counts NMIs, acknowledges interrupts, and panics on an exception that
+ * msr_set_bits() does not expect.
+ */
+void exception_handle(struct exception_frame *frame);
 
 #endif

@@ -5,6 +5,9 @@
 
         global  exception_stubs:function hidden
         global  load_segments:function hidden
+        global  msr_set_bits:function hidden
+        global  msr_set_bits_try:data hidden
+        global  msr_set_bits_fail:data hidden
         extern  exception_handle
 
 STUB_SIZE equ 16                ; EXCEPTION_STUB_SIZE
@@ -76,5 +79,23 @@ load_segments:
         push    rdi             ; new CS
         push    rax
         retfq                   ; the only way to load CS in 64-bit mode without a far pointer
+
+; bool msr_set_bits(uint32_t msr, uint64_t bits): no stack in between, so that a #GP can be sent to
+; the end by its RIP alone.
+msr_set_bits:
+        mov     ecx, edi
+msr_set_bits_try:
+        rdmsr
+        shl     rdx, 32
+        or      rax, rdx
+        or      rax, rsi
+        mov     rdx, rax
+        shr     rdx, 32
+        wrmsr
+        mov     eax, 1
+        ret
+msr_set_bits_fail:
+        xor     eax, eax
+        ret
 
         section .note.GNU-stack noalloc noexec nowrite progbits

@@ -55,7 +55,7 @@ void random_quirks_report(enum random_instruction instruction, requirement_repor
                           void *context)
 {
     static const char *const vendors[] = {
-        [CPU_OTHER] = "other", [CPU_INTEL] = "Intel", [CPU_AMD] = "AMD"};
+        [CPU_OTHER] = "other", [CPU_INTEL] = "Intel", [CPU_AMD] = "AMD", [CPU_HYGON] = "Hygon"};
     const char *name = instruction == INSTRUCTION_RDSEED ? "RDSEED" : "RDRAND";
     struct cpu_model cpu = this_cpu();
     struct cpu_quirk quirk = cpu_quirk_find(&cpu, instruction);
