@@ -184,7 +184,8 @@ static bool describe_machine(struct seedvisor *seedvisor)
         policy->arch_capabilities = read_msr(MSR_ARCH_CAPABILITIES);
     }
     cpu_policy_init(policy);
-    resident_find_abilities(&host->resident, policy->xcr0_allowed);
+    resident_abilities_find(&host->resident, cpuid, policy->xcr0_allowed,
+                            policy->arch_capabilities);
     if (!address_space_build(&seedvisor->page_table, host, &seedvisor->arena)) {
         report_no_memory();
         return false;

@@ -3,54 +3,15 @@
 
 #include <string.h>
 
+#include "arch/x86/cpu/cpu.h"
 #include "arch/x86/cpu/instructions.h"
 #include "arch/x86/cpu/registers.h"
-
-#define CPUID_7_EDX_MD_CLEAR           (1U << 10)
-#define CPUID_7_EDX_IBRS               (1U << 26)
-#define CPUID_7_EDX_STIBP              (1U << 27)
-#define CPUID_7_EDX_FLUSH_L1D          (1U << 28)
-#define CPUID_7_EDX_ARCH_CAPABILITIES  (1U << 29)
-#define CPUID_7_EDX_SSBD               (1U << 31)
-#define CPUID_EXT_1_EDX_RDTSCP         (1U << 27)
-#define CPUID_EXT_8_EBX_IBPB           (1U << 12)
-#define CPUID_EXT_8_EBX_SPEC_CTRL      (1U << 14 | 1U << 15 | 1U << 24)
-#define ARCH_CAPABILITIES_NO_L1TF      (1ULL << 0) /* RDCL_NO */
-#define ARCH_CAPABILITIES_NO_L1D_FLUSH (1ULL << 3) /* at VM entry: somebody else sees to it */
 
 /* Places in the save area, and the initial values (SDM Vol. 1, table 10-2 and 13.6). */
 #define FXSAVE_FCW    0
 #define FXSAVE_MXCSR  24
 #define FCW_INITIAL   0x37f
 #define MXCSR_INITIAL 0x1f80
-
-static bool leaks_l1(uint32_t leaf_7_edx)
-{
-    return (leaf_7_edx & CPUID_7_EDX_ARCH_CAPABILITIES) == 0 ||
-           (read_msr(MSR_ARCH_CAPABILITIES) &
-            (ARCH_CAPABILITIES_NO_L1TF | ARCH_CAPABILITIES_NO_L1D_FLUSH)) == 0;
-}
-
-void resident_find_abilities(struct resident_abilities *abilities, uint64_t xcr0_allowed)
-{
-    struct cpuid_registers none = {0};
-    struct cpuid_registers leaf_7 = cpuid(0, 0).eax >= 7 ? cpuid(7, 0) : none;
-    uint32_t last = cpuid(0x80000000, 0).eax;
-    uint32_t ext_1 = cpuid(0x80000001, 0).edx;
-    uint32_t ext_8 = last >= 0x80000008 ? cpuid(0x80000008, 0).ebx : 0;
-
-    *abilities = (struct resident_abilities){
-        .xcr0 = xcr0_allowed,
-        .tsc_aux = (ext_1 & CPUID_EXT_1_EDX_RDTSCP) != 0,
-        .spec_ctrl =
-            (leaf_7.edx & (CPUID_7_EDX_IBRS | CPUID_7_EDX_STIBP | CPUID_7_EDX_SSBD)) != 0 ||
-            (ext_8 & CPUID_EXT_8_EBX_SPEC_CTRL) != 0,
-        .prediction_barrier =
-            (leaf_7.edx & CPUID_7_EDX_IBRS) != 0 || (ext_8 & CPUID_EXT_8_EBX_IBPB) != 0,
-        .clears_buffers = (leaf_7.edx & CPUID_7_EDX_MD_CLEAR) != 0,
-        .flushes_cache = (leaf_7.edx & CPUID_7_EDX_FLUSH_L1D) != 0 && leaks_l1(leaf_7.edx),
-    };
-}
 
 void resident_reset(struct resident_state *state)
 {
@@ -124,12 +85,43 @@ void resident_load(const struct resident_state *state, const struct resident_abi
     }
 }
 
+/* 32 entries, as many as AMD's return predictors hold; each leads to the INT3. */
+static void fill_return_stack(void)
+{
+    uint32_t entries = 32;
+
+    __asm__ volatile("1: call 2f\n\t"
+                     "int3\n"
+                     "2: dec %0\n\t"
+                     "jnz 1b\n\t"
+                     "add $256, %%rsp\n\t"
+                     "lfence" /* nothing is predicted from entries yet to come */
+                     : "+r"(entries)
+                     :
+                     : "cc", "memory");
+}
+
+static void divide(void)
+{
+    uint32_t low = 0;
+    uint32_t high = 0;
+
+    __asm__ volatile("divl %2" : "+a"(low), "+d"(high) : "r"(1) : "cc");
+}
+
 void resident_barrier(const struct resident_abilities *abilities)
 {
-    const uint16_t selector = 0x10; /* any writable data segment: only the side effect counts */
+    /* VERW clears in its memory form with a writable data segment only; only that counts. */
+    const uint16_t selector = SELECTOR_DATA;
 
     if (abilities->prediction_barrier) {
         write_msr(MSR_PRED_CMD, 1);
+    }
+    if (abilities->keeps_return_stack) {
+        fill_return_stack();
+    }
+    if (abilities->keeps_quotient) {
+        divide();
     }
     if (abilities->flushes_cache) {
         write_msr(MSR_FLUSH_CMD, 1);
