@@ -11,6 +11,7 @@
 
 #define IBPB     (1U << 12)
 #define IBPB_RET (1U << 30)
+#define POINTERS (1U << 2)
 
 /* The machine that host_cpuid() plays. */
 static struct {
@@ -149,11 +150,15 @@ static void test_amd(void **state)
         play(cases[i].vendor, cases[i].signature);
         assert_int_equal(find(0).keeps_quotient, cases[i].keeps_quotient);
         assert_int_equal(find(0).clears_buffers, cases[i].clears_buffers);
+        assert_int_equal(find(0).keeps_x87_pointers, cases[i].amd);
         assert_false(find(0).keeps_return_stack);
         host.ext_8_ebx = IBPB;
         assert_int_equal(find(0).keeps_return_stack, cases[i].amd);
         host.ext_8_ebx = IBPB | IBPB_RET;
         assert_false(find(0).keeps_return_stack);
+        assert_int_equal(find(0).keeps_x87_pointers, cases[i].amd);
+        host.ext_8_ebx = POINTERS;
+        assert_false(find(0).keeps_x87_pointers);
     }
 }
 

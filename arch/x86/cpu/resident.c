@@ -39,6 +39,22 @@ static void save_extended(struct resident_state *state, uint64_t components)
                      : "a"((uint32_t)components), "d"((uint32_t)(components >> 32)));
 }
 
+/*
+ * Gives FIP, FDP and FOP values of our own: FXRSTOR and XRSTOR of an AMD CPU leave what another
+ * guest has there unless the image has an exception pending. FFREE makes room for what is loaded,
+ * and neither it nor FILD may meet an exception that waits.
+ */
+static void overwrite_x87_pointers(void)
+{
+    static const int32_t zero;
+
+    __asm__ volatile("fnclex\n\t"
+                     "ffree %%st(7)\n\t"
+                     "fildl %0"
+                     :
+                     : "m"(zero));
+}
+
 static void load_extended(const struct resident_state *state, uint64_t components)
 {
     if (components == 0) {
@@ -72,6 +88,9 @@ void resident_save(struct resident_state *state, const struct resident_abilities
 
 void resident_load(const struct resident_state *state, const struct resident_abilities *abilities)
 {
+    if (abilities->keeps_x87_pointers) {
+        overwrite_x87_pointers();
+    }
     load_extended(state, abilities->xcr0);
     write_dr0(state->debug_addresses[0]);
     write_dr1(state->debug_addresses[1]);

@@ -9,6 +9,7 @@
 #define CPUID_7_EDX_FLUSH_L1D          (1U << 28)
 #define CPUID_7_EDX_SSBD               (1U << 31)
 #define CPUID_EXT_1_EDX_RDTSCP         (1U << 27)
+#define CPUID_EXT_8_EBX_POINTERS       (1U << 2) /* RstrFpErrPtrs */
 #define CPUID_EXT_8_EBX_IBPB           (1U << 12)
 #define CPUID_EXT_8_EBX_SPEC_CTRL      (1U << 14 | 1U << 15 | 1U << 24)
 #define CPUID_EXT_8_EBX_IBPB_RET       (1U << 30)
@@ -31,6 +32,8 @@ static void find_amd(struct resident_abilities *abilities, const struct cpu_mode
     abilities->clears_buffers |= cpu->vendor == CPU_AMD && cpu->family == 0x19;
     /* CVE-2023-20588, AMD-SB-7007. */
     abilities->keeps_quotient = core == AMD_CORE_ZEN_1 || core == AMD_CORE_HYGON;
+    /* CVE-2006-1056; APM Vol. 3, appendix E. */
+    abilities->keeps_x87_pointers = (ext_8 & CPUID_EXT_8_EBX_POINTERS) == 0;
 }
 
 void resident_abilities_find(struct resident_abilities *abilities,

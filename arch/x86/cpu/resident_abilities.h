@@ -17,6 +17,7 @@ struct resident_abilities {
     bool clears_buffers;     /* VERW does */
     bool flushes_cache;      /* IA32_FLUSH_CMD bit 0, and the CPU leaks its L1 data (L1TF) */
     bool keeps_quotient;     /* the divider shows what it divided last */
+    bool keeps_x87_pointers; /* FXRSTOR and XRSTOR leave them alone */
 };
 
 /*
