@@ -14,6 +14,7 @@
 
 #include "arch/x86/guest/boot.h"
 #include "arch/x86/guest/layout.h"
+#include "guest-tests/host/judged_load.h"
 #include "vmm/guest_memory.h"
 
 #define MEGA      0x100000ULL
@@ -28,7 +29,7 @@ struct boot_guest {
     uint8_t module[4096];
     struct boot_image image;
     struct vcpu_start start;
-    char error[BOOT_ERROR_SIZE];
+    struct boot_error error;
 };
 
 static inline void put(void *bytes, size_t offset, size_t size, uint64_t value)
@@ -74,9 +75,9 @@ static inline struct boot_guest *boot_guest_make(uint64_t low_size, uint64_t hig
     memset(guest->initrd, 0x1d, sizeof(guest->initrd));
     memset(guest->module, 0x3d, sizeof(guest->module));
     guest->image = (struct boot_image){
-        .kernel = {"\\boot\\kernel.elf", guest->file, sizeof(guest->file)},
-        .initrd = {"\\initrd", guest->initrd, sizeof(guest->initrd)},
-        .modules = {{"\\mod\\one", guest->module, sizeof(guest->module)}},
+        .kernel = {"\\boot\\kernel.elf", guest->file, sizeof(guest->file), "kernel"},
+        .initrd = {"\\initrd", guest->initrd, sizeof(guest->initrd), "initrd"},
+        .modules = {{"\\mod\\one", guest->module, sizeof(guest->module), "modules"}},
         .module_count = 1,
         .cmdline = "a=b  c",
         .rsdp_gpa = 0xe0040,
@@ -102,8 +103,7 @@ static inline bool boot_guest_load(struct boot_guest *guest)
     assert_non_null(copy);
     memcpy(copy, image.kernel.data, image.kernel.size);
     image.kernel.data = copy;
-    memset(guest->error, 'x', sizeof(guest->error));
-    bool loaded = boot_load(&guest->memory, &image, &guest->start, guest->error);
+    bool loaded = judged_load(&guest->memory, &image, &guest->start, &guest->error);
 
     free(copy);
     return loaded;
@@ -112,15 +112,15 @@ static inline bool boot_guest_load(struct boot_guest *guest)
 static inline void assert_boots(struct boot_guest *guest)
 {
     if (!boot_guest_load(guest)) {
-        fail_msg("refused: %s", guest->error);
+        fail_msg("refused: %s", guest->error.text);
     }
-    assert_string_equal(guest->error, "");
+    assert_string_equal(guest->error.text, "");
 }
 
 static inline void assert_refuses(struct boot_guest *guest, const char *error)
 {
     assert_false(boot_guest_load(guest));
-    assert_string_equal(guest->error, error);
+    assert_string_equal(guest->error.text, error);
 }
 
 /* The guest's memory at a GPA below 3 GiB. */

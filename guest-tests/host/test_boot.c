@@ -94,19 +94,23 @@ static void test_refused_pvh(void **state)
 
     guest->image.kind = BOOT_PVH;
     put(guest->file, 0x1c10, 4, 0x300400);
-    assert_refuses(guest, "\\boot\\kernel.elf has its entry point at 0x300400, where nothing of it "
-                          "is loaded");
+    assert_refuses(
+        guest, "kernel = \\boot\\kernel.elf has its entry point at 0x300400, where nothing of it "
+               "is loaded");
     put(guest->file, 0x1c10, 4, 0xfffff);
-    assert_refuses(guest, "\\boot\\kernel.elf has its entry point at 0xfffff, where nothing of it "
-                          "is loaded");
+    assert_refuses(
+        guest, "kernel = \\boot\\kernel.elf has its entry point at 0xfffff, where nothing of it "
+               "is loaded");
     put(guest->file, 0x1c10, 4, 0x300040);
     guest->image.initrd.size = 13 * MEGA;
-    assert_refuses(guest, "\\initrd needs 13 MiB of memory, and 12 MiB are left");
-    put(guest->file, 0x80 + 24, 8, 0); /* of the first segment */
     assert_refuses(guest,
-                   "\\boot\\kernel.elf wants 4096 bytes at 0x0: kernels go to RAM from 1 MiB up");
+                   "initrd = \\initrd needs 13 MiB of memory, and of memory = 48M 12 MiB are left");
+    put(guest->file, 0x80 + 24, 8, 0); /* of the first segment */
+    assert_refuses(guest, "kernel = \\boot\\kernel.elf wants 4096 bytes at 0x0: kernels go to RAM "
+                          "from 1 MiB up, of memory = 48M");
     put(guest->file, 0x1c04, 4, 3);
-    assert_refuses(guest, "\\boot\\kernel.elf is no ELF file with a PVH entry (Xen's note 18)");
+    assert_refuses(guest,
+                   "kernel = \\boot\\kernel.elf is no ELF file with a PVH entry (Xen's note 18)");
     boot_guest_destroy(guest);
 }
 
@@ -131,12 +135,15 @@ static void test_flat(void **state)
     assert_int_equal(get(at(guest, guest->start.rdi), 0, 4), 0x336ec578);
     assert_int_equal(get(at(guest, get(at(guest, guest->start.rdi), 16, 8)), 0, 8), 0x104000);
     guest->image.initrd.size = SIZE_MAX;
-    assert_refuses(guest, "\\initrd needs 17592186044416 MiB of memory, and 14 MiB are left");
+    assert_refuses(guest, "initrd = \\initrd needs 17592186044416 MiB of memory, and of memory = "
+                          "16M 14 MiB are left");
     boot_guest_destroy(guest);
 
     guest = boot_guest_make(MEGA, 0);
     guest->image.kind = BOOT_FLAT;
-    assert_refuses(guest, "\\boot\\kernel.elf needs 1 MiB of memory, and 0 MiB are left");
+    assert_refuses(
+        guest,
+        "kernel = \\boot\\kernel.elf needs 1 MiB of memory, and of memory = 1M 0 MiB are left");
     boot_guest_destroy(guest);
 }
 
@@ -159,11 +166,13 @@ static void test_choice(void **state)
     assert_int_equal(guest->start.rip, MEGA);
     guest->image.kind = BOOT_LINUX;
     guest->image.module_count = 0;
-    assert_refuses(guest, "\\boot\\kernel.elf is no bzImage: no boot flag 0xaa55 at 0x1fe");
+    assert_refuses(guest,
+                   "kernel = \\boot\\kernel.elf is no bzImage: no boot flag 0xaa55 at 0x1fe");
     /* A bzImage goes before all others. */
     guest->image.kind = BOOT_AUTO;
     memcpy(guest->file + 0x202, "HdrS", 4);
-    assert_refuses(guest, "\\boot\\kernel.elf is no bzImage: no boot flag 0xaa55 at 0x1fe");
+    assert_refuses(guest,
+                   "kernel = \\boot\\kernel.elf is no bzImage: no boot flag 0xaa55 at 0x1fe");
     boot_guest_destroy(guest);
 }
 
@@ -171,9 +180,9 @@ static void test_unknown_files(void **state)
 {
     (void)state;
     struct boot_guest *guest = boot_guest_make(16 * MEGA, 0);
-    static const char error[] =
-        "\\boot\\kernel.elf is no kernel of a known kind: no bzImage, no Multiboot header, no ELF "
-        "file with a PVH entry (boot = flat runs any file)";
+    static const char error[] = "kernel = \\boot\\kernel.elf is no kernel of a known kind: no "
+                                "bzImage, no Multiboot header, no ELF "
+                                "file with a PVH entry (boot = flat runs any file)";
 
     assert_refuses(guest, error);
     make_elf(guest->file, true, 0);
@@ -183,12 +192,44 @@ static void test_unknown_files(void **state)
     boot_guest_destroy(guest);
 }
 
+/* A remedy for what was found, and none without a finding. */
+static void test_remedies(void **state)
+{
+    (void)state;
+    struct boot_guest *guest = make_pvh(true, 4);
+
+    assert_boots(guest);
+    assert_null(guest->error.remedy);
+    guest->image.initrd.size = 13 * MEGA;
+    assert_false(boot_guest_load(guest));
+    assert_string_equal(guest->error.remedy,
+                        "raise memory = of this guest, or give it a smaller file");
+    put(guest->file, 0x80 + 24, 8, 16 * MEGA); /* of the first segment */
+    assert_false(boot_guest_load(guest));
+    assert_string_equal(guest->error.remedy,
+                        "raise memory = of this guest, or give kernel = one that loads elsewhere");
+    guest->image.kind = BOOT_LINUX;
+    assert_false(boot_guest_load(guest));
+    assert_string_equal(guest->error.remedy,
+                        "leave modules = out, or put the files into the initrd");
+    guest->image.module_count = 0;
+    assert_false(boot_guest_load(guest));
+    assert_string_equal(guest->error.remedy, "leave boot = out: then what the file is decides; or "
+                                             "give kernel = a file of that kind");
+    guest->image.kernel.size = 600;
+    assert_false(boot_guest_load(guest));
+    assert_string_equal(guest->error.remedy, "give kernel = the whole file of a kernel, not "
+                                             "compressed: of Linux, vmlinuz as it is");
+    boot_guest_destroy(guest);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pvh_entry),   cmocka_unit_test(test_start_info),
-        cmocka_unit_test(test_refused_pvh), cmocka_unit_test(test_flat),
-        cmocka_unit_test(test_choice),      cmocka_unit_test(test_unknown_files),
+        cmocka_unit_test(test_remedies),      cmocka_unit_test(test_pvh_entry),
+        cmocka_unit_test(test_start_info),    cmocka_unit_test(test_refused_pvh),
+        cmocka_unit_test(test_flat),          cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_unknown_files),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,7 +5,7 @@
 
 static struct boot_file file_of(const struct boot_guest *guest)
 {
-    return (struct boot_file){"\\k", guest->file, FILE_ROOM};
+    return (struct boot_file){"\\k", guest->file, FILE_ROOM, "kernel"};
 }
 
 static bool opens(const uint8_t *bytes, size_t size)
@@ -15,7 +15,7 @@ static bool opens(const uint8_t *bytes, size_t size)
 
     assert_non_null(copy);
     memcpy(copy, bytes, size);
-    bool good = elf_open(&elf, &(struct boot_file){"\\k", copy, size});
+    bool good = elf_open(&elf, &(struct boot_file){"\\k", copy, size, "kernel"});
 
     free(copy);
     return good;
@@ -24,7 +24,7 @@ static bool opens(const uint8_t *bytes, size_t size)
 static bool loads(struct boot_guest *guest, uint64_t *end)
 {
     const struct boot_file file = file_of(guest);
-    struct boot boot = {&guest->memory, &guest->image, guest->low, guest->error};
+    struct boot boot = {&guest->memory, &guest->image, guest->low, false, &guest->error};
     struct elf elf;
 
     assert_true(elf_open(&elf, &file));
@@ -126,7 +126,7 @@ static void assert_not_loaded(struct boot_guest *guest, const char *error)
     uint64_t end;
 
     assert_false(loads(guest, &end));
-    assert_string_equal(guest->error, error);
+    assert_string_equal(guest->error.text, error);
 }
 
 /* The first segment's header in a 64-bit file is at 0x80, the third's at 0xf0. */
@@ -139,23 +139,31 @@ static void test_segments_that_do_not_fit(void **state)
         const char *error;
     } cases[] = {
         {0x88, FILE_ROOM - 0x7ff,
-         "\\boot\\kernel.elf is cut off: it has 16384 bytes and a segment lies beyond them"},
+         "kernel = \\boot\\kernel.elf is cut off: it has 16384 bytes and a segment lies beyond "
+         "them"},
         {0x88, UINT64_MAX,
-         "\\boot\\kernel.elf is cut off: it has 16384 bytes and a segment lies beyond them"},
+         "kernel = \\boot\\kernel.elf is cut off: it has 16384 bytes and a segment lies beyond "
+         "them"},
         {0xa0, UINT64_MAX,
-         "\\boot\\kernel.elf is cut off: it has 16384 bytes and a segment lies beyond them"},
+         "kernel = \\boot\\kernel.elf is cut off: it has 16384 bytes and a segment lies beyond "
+         "them"},
         {0xa8, 0x7ff,
-         "\\boot\\kernel.elf is a broken ELF file: a segment has 2048 bytes and takes 2047"},
+         "kernel = \\boot\\kernel.elf is a broken ELF file: a segment has 2048 bytes and takes "
+         "2047"},
         {0x98, 0xff000,
-         "\\boot\\kernel.elf wants 4096 bytes at 0xff000: kernels go to RAM from 1 MiB up"},
+         "kernel = \\boot\\kernel.elf wants 4096 bytes at 0xff000: kernels go to RAM from 1 MiB "
+         "up, of memory = 16M"},
         {0x98, 16 * MEGA - 0xfff,
-         "\\boot\\kernel.elf wants 4096 bytes at 0xfff001: kernels go to RAM from 1 MiB up"},
+         "kernel = \\boot\\kernel.elf wants 4096 bytes at 0xfff001: kernels go to RAM from 1 MiB "
+         "up, of memory = 16M"},
         {0x98, UINT64_MAX - 0x7ff,
-         "\\boot\\kernel.elf wants 4096 bytes at 0xfffffffffffff800: kernels go to RAM from 1 MiB "
-         "up"},
+         "kernel = \\boot\\kernel.elf wants 4096 bytes at 0xfffffffffffff800: kernels go to RAM "
+         "from 1 MiB "
+         "up, of memory = 16M"},
         {0xa8, UINT64_MAX,
-         "\\boot\\kernel.elf wants 18446744073709551615 bytes at 0x200000: kernels go to RAM from "
-         "1 MiB up"},
+         "kernel = \\boot\\kernel.elf wants 18446744073709551615 bytes at 0x200000: kernels go to "
+         "RAM from "
+         "1 MiB up, of memory = 16M"},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -180,7 +188,7 @@ static void test_segments_above_4_gib(void **state)
     assert_int_equal(end, 0x201000);
     assert_memory_equal(guest->memory.regions[1].hva + MEGA, guest->file + 0x1800, 0x400);
     put(guest->file, 0x80 + 24, 8, LAYOUT_HIGH_RAM_BASE);
-    assert_not_loaded(guest, "\\boot\\kernel.elf has nothing that is loaded below 4 GiB");
+    assert_not_loaded(guest, "kernel = \\boot\\kernel.elf has nothing that is loaded below 4 GiB");
     boot_guest_destroy(guest);
 }
 
@@ -285,7 +293,7 @@ static void test_noise(void **state)
         }
         bool good = boot_guest_load(guest);
 
-        assert_int_equal(good, guest->error[0] == '\0');
+        assert_int_equal(good, guest->error.text[0] == '\0');
         loaded += good;
     }
     assert_in_range(loaded, 1, 3999);

@@ -11,9 +11,9 @@
 #include <cmocka.h>
 
 #include "arch/x86/cpu/registers.h"
-#include "arch/x86/guest/boot.h"
 #include "arch/x86/guest/guest_paging.h"
 #include "arch/x86/guest/layout.h"
+#include "guest-tests/host/judged_load.h"
 #include "vmm/guest_memory.h"
 
 #define MEGA 0x100000ULL
@@ -36,7 +36,7 @@ struct fixture {
     uint8_t seed[32];
     struct boot_image image;
     struct vcpu_start start;
-    char error[BOOT_ERROR_SIZE];
+    struct boot_error error;
 };
 
 static void put(uint8_t *bytes, size_t offset, size_t size, uint64_t value)
@@ -106,8 +106,8 @@ static struct fixture *make(uint64_t low_size, uint64_t high_size)
     }
     fixture->image = (struct boot_image){
         .kind = BOOT_LINUX,
-        .kernel = {"\\vmlinuz", fixture->kernel, sizeof(fixture->kernel)},
-        .initrd = {"\\initrd.img", fixture->initrd, sizeof(fixture->initrd)},
+        .kernel = {"\\vmlinuz", fixture->kernel, sizeof(fixture->kernel), "kernel"},
+        .initrd = {"\\initrd.img", fixture->initrd, sizeof(fixture->initrd), "initrd"},
         .cmdline = "console=ttyS0 quiet",
         .rsdp_gpa = LAYOUT_ACPI_BASE,
         .rng_seed = fixture->seed,
@@ -126,16 +126,15 @@ static void destroy(struct fixture *fixture)
 
 static bool load(struct fixture *fixture)
 {
-    memset(fixture->error, 'x', sizeof(fixture->error));
-    return boot_load(&fixture->memory, &fixture->image, &fixture->start, fixture->error);
+    return judged_load(&fixture->memory, &fixture->image, &fixture->start, &fixture->error);
 }
 
 static void assert_loads(struct fixture *fixture)
 {
     if (!load(fixture)) {
-        fail_msg("refused: %s", fixture->error);
+        fail_msg("refused: %s", fixture->error.text);
     }
-    assert_string_equal(fixture->error, "");
+    assert_string_equal(fixture->error.text, "");
 }
 
 /* The guest's memory at a GPA below 3 GiB. */
@@ -397,36 +396,44 @@ static void test_refused_headers(void **state)
         uint64_t value;
         const char *error;
     } cases[] = {
-        {0x1fe, 2, 0xaa54, "\\vmlinuz is no bzImage: no boot flag 0xaa55 at 0x1fe"},
-        {0x205, 1, 's', "\\vmlinuz is no bzImage: no HdrS at 0x202"},
-        {0x206, 2, 0x020b, "\\vmlinuz has boot protocol 2.11: 2.12 or newer is needed"},
-        {0x206, 2, 0x0100, "\\vmlinuz has boot protocol 1.00: 2.12 or newer is needed"},
-        {0x201, 1, 0x65, "\\vmlinuz has a broken setup header: it ends at 0x267"},
-        {0x211, 1, 0xfe, "\\vmlinuz is a zImage, which loads low: a bzImage is needed"},
-        {0x236, 2, 0xfffe, "\\vmlinuz has no 64-bit entry point: an x86-64 kernel is needed"},
+        {0x1fe, 2, 0xaa54, "kernel = \\vmlinuz is no bzImage: no boot flag 0xaa55 at 0x1fe"},
+        {0x205, 1, 's', "kernel = \\vmlinuz is no bzImage: no HdrS at 0x202"},
+        {0x206, 2, 0x020b, "kernel = \\vmlinuz has boot protocol 2.11: 2.12 or newer is needed"},
+        {0x206, 2, 0x0100, "kernel = \\vmlinuz has boot protocol 1.00: 2.12 or newer is needed"},
+        {0x201, 1, 0x65, "kernel = \\vmlinuz has a broken setup header: it ends at 0x267"},
+        {0x211, 1, 0xfe, "kernel = \\vmlinuz is a zImage, which loads low: a bzImage is needed"},
+        {0x236, 2, 0xfffe,
+         "kernel = \\vmlinuz has no 64-bit entry point: an x86-64 kernel is needed"},
         {0x1f4, 4, BODY_SIZE / 16 + 7,
-         "\\vmlinuz is cut off: it has 14436 bytes and its header says 14448"},
+         "kernel = \\vmlinuz is cut off: it has 14436 bytes and its header says 14448"},
         {0x1f4, 4, 0xffffffff,
-         "\\vmlinuz is cut off: it has 14436 bytes and its header says 68719478768"},
-        {0x1f1, 1, 255, "\\vmlinuz is cut off: it has 14436 bytes and its header says 143360"},
-        {0x1f4, 4, 0x20, "\\vmlinuz has a broken setup header: syssize 0x20, init_size 0x800000"},
+         "kernel = \\vmlinuz is cut off: it has 14436 bytes and its header says 68719478768"},
+        {0x1f1, 1, 255,
+         "kernel = \\vmlinuz is cut off: it has 14436 bytes and its header says 143360"},
+        {0x1f4, 4, 0x20,
+         "kernel = \\vmlinuz has a broken setup header: syssize 0x20, init_size 0x800000"},
         {0x260, 4, BODY_SIZE - 1,
-         "\\vmlinuz has a broken setup header: syssize 0x300, init_size 0x2fff"},
-        {0x230, 4, 0, "\\vmlinuz has a broken setup header: kernel_alignment is 0x0"},
-        {0x230, 4, 0x300000, "\\vmlinuz has a broken setup header: kernel_alignment is 0x300000"},
-        {0x258, 8, 0xff000, "\\vmlinuz wants to be loaded at 0xff000, where no memory can be"},
+         "kernel = \\vmlinuz has a broken setup header: syssize 0x300, init_size 0x2fff"},
+        {0x230, 4, 0, "kernel = \\vmlinuz has a broken setup header: kernel_alignment is 0x0"},
+        {0x230, 4, 0x300000,
+         "kernel = \\vmlinuz has a broken setup header: kernel_alignment is 0x300000"},
+        {0x258, 8, 0xff000,
+         "kernel = \\vmlinuz wants to be loaded at 0xff000, where no memory can be"},
         {0x258, 8, LAYOUT_LOW_RAM_LIMIT,
-         "\\vmlinuz wants to be loaded at 0xc0000000, where no memory can be"},
+         "kernel = \\vmlinuz wants to be loaded at 0xc0000000, where no memory can be"},
         {0x258, 8, UINT64_MAX,
-         "\\vmlinuz wants to be loaded at 0xffffffffffffffff, where no memory can be"},
+         "kernel = \\vmlinuz wants to be loaded at 0xffffffffffffffff, where no memory can be"},
         {0x230, 4, 0x80000000,
-         "\\vmlinuz needs 2056 MiB of memory to start, and the guest has 64 MiB"},
+         "kernel = \\vmlinuz needs 2056 MiB of memory to start, and memory = 64M"},
         {0x260, 4, 0xffffffff,
-         "\\vmlinuz needs 4112 MiB of memory to start, and the guest has 64 MiB"},
-        {0x22c, 4, 0, "\\initrd.img needs 1 MiB of memory, and the kernel leaves 0 MiB"},
+         "kernel = \\vmlinuz needs 4112 MiB of memory to start, and memory = 64M"},
+        {0x22c, 4, 0,
+         "initrd = \\initrd.img needs 1 MiB of memory, and of memory = 64M the kernel leaves 0 "
+         "MiB"},
         {0x22c, 4, PREFERRED + INIT_SIZE + 4998,
-         "\\initrd.img needs 1 MiB of memory, and the kernel leaves 0 MiB"},
-        {0x238, 4, 18, "the command line has 19 characters, and \\vmlinuz takes 18"},
+         "initrd = \\initrd.img needs 1 MiB of memory, and of memory = 64M the kernel leaves 0 "
+         "MiB"},
+        {0x238, 4, 18, "cmdline = has 19 characters, and kernel = \\vmlinuz takes 18"},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -434,7 +441,7 @@ static void test_refused_headers(void **state)
 
         put(fixture->kernel, cases[i].offset, cases[i].size, cases[i].value);
         assert_false(load(fixture));
-        assert_string_equal(fixture->error, cases[i].error);
+        assert_string_equal(fixture->error.text, cases[i].error);
         destroy(fixture);
     }
 }
@@ -447,30 +454,33 @@ static void test_refused_sizes(void **state)
 
     fixture->image.kernel.size = 0;
     assert_false(load(fixture));
-    assert_string_equal(fixture->error, "\\vmlinuz is no bzImage: it has only 0 bytes");
+    assert_string_equal(fixture->error.text,
+                        "kernel = \\vmlinuz is no bzImage: it has only 0 bytes");
     fixture->image.kernel.size = 0x28f;
     assert_false(load(fixture));
-    assert_string_equal(fixture->error, "\\vmlinuz is no bzImage: it has only 655 bytes");
+    assert_string_equal(fixture->error.text,
+                        "kernel = \\vmlinuz is no bzImage: it has only 655 bytes");
     fixture->image.kernel.size = KERNEL_SIZE - 1;
     assert_false(load(fixture));
-    assert_string_equal(fixture->error,
-                        "\\vmlinuz is cut off: it has 14335 bytes and its header says 14336");
+    assert_string_equal(
+        fixture->error.text,
+        "kernel = \\vmlinuz is cut off: it has 14335 bytes and its header says 14336");
     fixture->image.kernel.size = KERNEL_SIZE;
     assert_loads(fixture);
 
     /* The kernel ends at 24 MiB: 40 MiB are left for an initrd. Its bytes are not looked at. */
     fixture->image.initrd.size = 40 * MEGA + 1;
     assert_false(load(fixture));
-    assert_string_equal(fixture->error,
-                        "\\initrd.img needs 41 MiB of memory, and the kernel leaves 40 MiB");
+    assert_string_equal(fixture->error.text, "initrd = \\initrd.img needs 41 MiB of memory, and of "
+                                             "memory = 64M the kernel leaves 40 MiB");
     fixture->image.initrd.size = SIZE_MAX;
     assert_false(load(fixture));
     /* Enough bytes, but not once the start is on a page. */
     put(fixture->kernel, 0x260, 4, INIT_SIZE + 0x800);
     fixture->image.initrd.size = 40 * MEGA - 0x800;
     assert_false(load(fixture));
-    assert_string_equal(fixture->error,
-                        "\\initrd.img needs 40 MiB of memory, and the kernel leaves 39 MiB");
+    assert_string_equal(fixture->error.text, "initrd = \\initrd.img needs 40 MiB of memory, and of "
+                                             "memory = 64M the kernel leaves 39 MiB");
     put(fixture->kernel, 0x260, 4, INIT_SIZE);
     fixture->image.initrd.size = 0;
 
@@ -480,8 +490,8 @@ static void test_refused_sizes(void **state)
     cmdline[4096] = '\0';
     fixture->image.cmdline = cmdline;
     assert_false(load(fixture));
-    assert_string_equal(fixture->error,
-                        "the command line has 4096 characters, and there is room for 4095");
+    assert_string_equal(fixture->error.text,
+                        "cmdline = has 4096 characters, and there is room for 4095");
     cmdline[4095] = '\0';
     assert_loads(fixture);
     destroy(fixture);
@@ -494,15 +504,16 @@ static void test_refused_memory(void **state)
 
     fixture->image.module_count = 1;
     assert_false(load(fixture));
-    assert_string_equal(fixture->error,
-                        "\\vmlinuz is booted by Linux's own protocol, which has no modules");
+    assert_string_equal(
+        fixture->error.text,
+        "kernel = \\vmlinuz is booted by Linux's own protocol, which has no modules");
     fixture->image.module_count = 0;
     assert_false(load(fixture));
-    assert_string_equal(fixture->error,
-                        "\\vmlinuz needs 24 MiB of memory to start, and the guest has 87 MiB");
+    assert_string_equal(fixture->error.text,
+                        "kernel = \\vmlinuz needs 24 MiB of memory to start, and memory = 87M");
     fixture->memory.regions[0].gpa = 0x1000;
     assert_false(load(fixture));
-    assert_string_equal(fixture->error, "the guest has no memory from 0 to 1 MiB");
+    assert_string_equal(fixture->error.text, "the guest has no memory from 0 to 1 MiB");
     fixture->memory.regions[0].gpa = 0;
     destroy(fixture);
 }
@@ -523,7 +534,7 @@ static void test_noise(void **state)
         }
         bool good = load(fixture);
 
-        assert_int_equal(good, fixture->error[0] == '\0');
+        assert_int_equal(good, fixture->error.text[0] == '\0');
         loaded += good;
     }
     assert_in_range(loaded, 1, 19999);

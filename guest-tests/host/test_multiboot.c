@@ -194,25 +194,25 @@ static void test_refused_addresses(void **state)
         const char *error;
     } cases[] = {
         {12, 0x200205,
-         "\\boot\\kernel.elf has a broken Multiboot header: it is not at its "
+         "kernel = \\boot\\kernel.elf has a broken Multiboot header: it is not at its "
          "header_addr"},
         {12, 0xfffff,
-         "\\boot\\kernel.elf has a broken Multiboot header: it is not at its "
+         "kernel = \\boot\\kernel.elf has a broken Multiboot header: it is not at its "
          "header_addr"},
         {20, 0x203f01,
-         "\\boot\\kernel.elf is cut off, or has a broken Multiboot header: "
+         "kernel = \\boot\\kernel.elf is cut off, or has a broken Multiboot header: "
          "load_end_addr"},
         {20, 0xfffff,
-         "\\boot\\kernel.elf is cut off, or has a broken Multiboot header: "
+         "kernel = \\boot\\kernel.elf is cut off, or has a broken Multiboot header: "
          "load_end_addr"},
         {24, 16 * MEGA + 1,
-         "\\boot\\kernel.elf wants to be loaded from 0x200000 to 0x1000001, "
-         "where no memory is"},
+         "kernel = \\boot\\kernel.elf wants to be loaded from 0x200000 to 0x1000001, "
+         "where no memory is, of memory = 16M"},
         {28, 0xfffff,
-         "\\boot\\kernel.elf has its entry point at 0xfffff, where nothing of it "
+         "kernel = \\boot\\kernel.elf has its entry point at 0xfffff, where nothing of it "
          "is loaded"},
         {28, 0x203000,
-         "\\boot\\kernel.elf has its entry point at 0x203000, where nothing of it "
+         "kernel = \\boot\\kernel.elf has its entry point at 0x203000, where nothing of it "
          "is loaded"},
     };
 
@@ -228,8 +228,8 @@ static void test_refused_addresses(void **state)
     put(guest->file + 0x204, 12, 4, 0xff104);
     put(guest->file + 0x204, 16, 4, 0xff000);
     put(guest->file + 0x204, 20, 4, 0x101000);
-    assert_refuses(guest, "\\boot\\kernel.elf wants to be loaded from 0xff000 to 0x203000, where "
-                          "no memory is");
+    assert_refuses(guest, "kernel = \\boot\\kernel.elf wants to be loaded from 0xff000 to "
+                          "0x203000, where no memory is, of memory = 16M");
     boot_guest_destroy(guest);
 }
 
@@ -240,20 +240,22 @@ static void test_refused_headers(void **state)
 
     /* Video, or a requirement that is not known. */
     put_header(guest->file + 0x1000, 7);
-    assert_refuses(guest, "\\boot\\kernel.elf wants what there is not here: Multiboot flags 0x7");
-    put_header(guest->file + 0x1000, 0x8000);
     assert_refuses(guest,
-                   "\\boot\\kernel.elf wants what there is not here: Multiboot flags 0x8000");
+                   "kernel = \\boot\\kernel.elf wants what there is not here: Multiboot flags 0x7");
+    put_header(guest->file + 0x1000, 0x8000);
+    assert_refuses(
+        guest, "kernel = \\boot\\kernel.elf wants what there is not here: Multiboot flags 0x8000");
     /* An optional one does no harm. */
     put_header(guest->file + 0x1000, 0x20000);
     assert_boots(guest);
     put(guest->file, 0, 1, 0);
-    assert_refuses(guest, "\\boot\\kernel.elf has a Multiboot header without addresses and is no "
-                          "ELF file");
+    assert_refuses(guest,
+                   "kernel = \\boot\\kernel.elf has a Multiboot header without addresses and is no "
+                   "ELF file");
     /* A sum that is not 0 makes it no header. */
     guest->image.kind = BOOT_MULTIBOOT;
     guest->file[0x1008] ^= 1;
-    assert_refuses(guest, "\\boot\\kernel.elf has no Multiboot header in its first 8 KiB");
+    assert_refuses(guest, "kernel = \\boot\\kernel.elf has no Multiboot header in its first 8 KiB");
     boot_guest_destroy(guest);
 }
 
@@ -283,11 +285,11 @@ static void test_short_files(void **state)
     for (size_t size = 0; size < 0x204 + 12; size++) {
         guest->image.kernel.size = size;
         assert_false(boot_guest_load(guest));
-        assert_non_null(strstr(guest->error, "no Multiboot header"));
+        assert_non_null(strstr(guest->error.text, "no Multiboot header"));
     }
     for (size_t size = 0x204 + 12; size < 0x204 + 32; size++) {
         guest->image.kernel.size = size;
-        assert_refuses(guest, "\\boot\\kernel.elf is cut off within its Multiboot header");
+        assert_refuses(guest, "kernel = \\boot\\kernel.elf is cut off within its Multiboot header");
     }
     boot_guest_destroy(guest);
 }
@@ -301,15 +303,17 @@ static void test_what_does_not_fit(void **state)
     memset(cmdline, 'c', sizeof(cmdline));
     cmdline[4079] = '\0';
     guest->image.cmdline = cmdline;
-    assert_refuses(guest, "the command line has 4079 characters, and there is room for 4078");
+    assert_refuses(guest, "cmdline = has 4079 characters, and there is room for 4078");
     cmdline[4078] = '\0';
     assert_boots(guest);
 
     guest->image.initrd.size = 13 * MEGA;
-    assert_refuses(guest, "\\initrd needs 13 MiB of memory, and 12 MiB are left");
+    assert_refuses(guest,
+                   "initrd = \\initrd needs 13 MiB of memory, and of memory = 48M 12 MiB are left");
     guest->image.initrd.size = 0;
     guest->image.modules[0].size = SIZE_MAX;
-    assert_refuses(guest, "\\mod\\one needs 17592186044416 MiB of memory, and 12 MiB are left");
+    assert_refuses(guest, "modules = \\mod\\one needs 17592186044416 MiB of memory, and of memory "
+                          "= 48M 12 MiB are left");
     boot_guest_destroy(guest);
 }
 

@@ -10,10 +10,12 @@ GUEST_RNG_TOOLS := $(GUEST_PACKAGES)/rng-tools-debian
 GUEST_SSH := $(GUEST_PACKAGES)/openssh-client
 GUEST_TESTS := $(wildcard $(GUEST_SOURCE)/tests/*.sh)
 GUEST_CFLAGS := -std=gnu11 -O2 -g0 -Wall -Wextra -Werror
+# What is no kernel, or not all of one.
+GUEST_WRONG := $(addprefix $(GUEST)/wrong/,short shorter cut packed cut.elf large empty)
 GUEST_FILES := $(GUEST)/vmlinuz $(GUEST)/initramfs.cpio
 
 .PHONY: guest
-guest: $(GUEST_FILES) $(GUEST)/vmlinux $(BARE_FILES)
+guest: $(GUEST_FILES) $(GUEST)/vmlinux $(GUEST_WRONG) $(BARE_FILES)
 
 # A package's folder gets this file last, as the sign that it is whole.
 $(GUEST_PACKAGES)/%/.unpacked: $(GUEST_SOURCE)/fetch-package
@@ -29,6 +31,16 @@ $(GUEST)/vmlinuz: $(GUEST_KERNEL)/.unpacked
 # For the PVH protocol, which enters the kernel that a bzImage holds.
 $(GUEST)/vmlinux: $(GUEST)/vmlinuz $(GUEST_SOURCE)/extract-vmlinux
 	$(GUEST_SOURCE)/extract-vmlinux $< $@
+
+$(GUEST_WRONG) &: $(GUEST)/vmlinuz $(BARE_FILES)
+	@mkdir -p $(GUEST)/wrong
+	head -c 300 $(GUEST)/vmlinuz > $(GUEST)/wrong/shorter
+	head -c 600 $(GUEST)/vmlinuz > $(GUEST)/wrong/short
+	head -c 1000000 $(GUEST)/vmlinuz > $(GUEST)/wrong/cut
+	gzip -c $(BARE)/bare.elf > $(GUEST)/wrong/packed
+	head -c 50000 $(BARE)/bare.elf > $(GUEST)/wrong/cut.elf
+	truncate -s 16M $(GUEST)/wrong/large
+	truncate -s 0 $(GUEST)/wrong/empty
 
 # PID 1's first instructions: nothing of libc, so that they are the first thing it does.
 $(GUEST)/start: $(GUEST_SOURCE)/start.c
@@ -83,4 +95,4 @@ quality: packages ## Collect 32 MiB from a guest's /dev/hwrng and test them; ren
 include guest-tests/system/probe/probe.mk
 
 # What guest-tests/system needs; `make test` builds it before it calls pytest.
-SYSTEM_TEST_FILES := $(BUILD)/seedvisor.efi $(FAULTS_EFI) $(GUEST_FILES) $(GUEST)/vmlinux $(BARE_FILES) $(PROBE)
+SYSTEM_TEST_FILES := $(BUILD)/seedvisor.efi $(FAULTS_EFI) $(GUEST_FILES) $(GUEST)/vmlinux $(GUEST_WRONG) $(BARE_FILES) $(PROBE)

@@ -60,6 +60,36 @@ def hellos(count):
                      .replace("[guest bare]", f"[guest g{i}]") for i in range(count))
 
 
+WRONG = tuple(f"guest/wrong/{name}" for name in
+              ("packed", "shorter", "short", "cut", "cut.elf", "large"))
+
+
+def wrong_files():
+    """A configuration with guests that each have one file that does not boot there."""
+    return "\n".join(
+        f"[guest {name}]\n" + "".join(f"{key} = {value}\n" for key, value in
+                                    {"memory": "80M", **keys}.items())
+        for name, keys in {
+            "packed": {"kernel": "/packed"},
+            "text": {"kernel": "/module.txt"},
+            "shorter": {"kernel": "/shorter"},
+            "short": {"kernel": "/short"},
+            "cut": {"kernel": "/cut"},
+            "elf": {"kernel": "/cut.elf"},
+            "multiboot": {"kernel": "/vmlinuz", "boot": "multiboot"},
+            "pvh": {"kernel": "/vmlinuz", "boot": "pvh"},
+            "small": {"kernel": "/vmlinuz", "memory": "16M"},
+            "initrd": {"kernel": "/vmlinuz", "initrd": "/initramfs.cpio", "memory": "70M"},
+            "flat": {"kernel": "/large", "boot": "flat", "memory": "16M"},
+            "modules": {"kernel": "/vmlinuz", "modules": "/module.txt"},
+            "good": {"kernel": "/vmlinuz", "memory": "70M"},
+        }.items())
+
+
+# One guest and several mistakes, of all kinds.
+MANY = (linux("poweroff", cpus="0,5", memory="2G", initrd="/nowhere") + "\n" +
+        bare(kernel="/../bare.elf", modules="/EFI, /empty", cpus="7"))
+
 # The hostile guest is stopped when the other has ended.
 ENDED = (('guest "victim" ended: ', "\x011\x01k"),)
 BESIDE = (*LINUX, "guest/bare/bare.elf")
@@ -242,6 +272,9 @@ SCENARIOS = {
     "wrong-path": Scenario(linux("poweroff", kernel="/boot/nowhere"), files=()),
     "folder": Scenario(linux("poweroff", kernel="/EFI"), files=()),
     "no-bzimage": Scenario(linux("poweroff", kernel="/initramfs.cpio"), files=(INITRAMFS,)),
+    "wrong-files": Scenario(wrong_files(), files=(*LINUX, "guest/bare/module.txt", *WRONG),
+                            memory=2048),
+    "many-mistakes": Scenario(MANY, files=(KERNEL, "guest/wrong/empty"), cpus=2),
     "no-memory": Scenario(linux("poweroff", memory="2G")),
     # The machine has enough in all, 2 GiB of it below its own hole.
     "no-free-piece": Scenario(linux("poweroff", memory="2560M"), accels=("tcg",), memory=4096),
@@ -256,7 +289,7 @@ NOT_IN_BOCHS = {
     "beside-reset", "apart-kick", "old-microcode", "bad-rdseed", "empty-configuration", "folder",
     "no-free-piece",
     # VMX has no part in them, and Bochs takes half a minute to start the same firmware.
-    "no-configuration", "wrong-path", "no-bzimage", "no-memory", "no-such-cpu", "mistakes",
+    "no-configuration", "wrong-path", "no-bzimage", "wrong-files", "many-mistakes", "no-memory", "no-such-cpu", "mistakes",
     "fault-refused",
     # Nor has it in these, but for what "rdrand", "egd" and "fault-boot" show.
     "mix", "egd-stuck", "egd-mixed", "fault-empty",

@@ -7,7 +7,7 @@ import pytest
 def must_refuse(outcome, *texts):
     for text in texts:
         outcome.must_say(re.escape(text))
-    outcome.must_not_say("entering the guest")
+    outcome.must_not_say("leaving the firmware")
     outcome.must_end(2)
 
 
@@ -58,18 +58,64 @@ def test_empty_configuration(outcome):
 
 @pytest.mark.scenario("folder")
 def test_kernel_that_is_a_folder(outcome):
-    must_refuse(outcome, r"kernel = \EFI", "not started")
+    must_refuse(outcome, r"kernel = \EFI: it is a folder", "to mend it: give the path of a file",
+                "not started")
 
 
 @pytest.mark.scenario("wrong-path")
 def test_wrong_path(outcome):
     must_refuse(outcome, r"kernel = \boot\nowhere: there is no such file on the boot volume",
-                "not started")
+                "to mend it: copy it there", "not started")
 
 
 @pytest.mark.scenario("no-bzimage")
 def test_kernel_of_no_known_kind(outcome):
-    must_refuse(outcome, r"\initramfs.cpio is no kernel of a known kind: no bzImage,")
+    must_refuse(outcome, r"\initramfs.cpio is no kernel of a known kind: no bzImage,",
+                "to mend it: give kernel = the whole file of a kernel, not compressed",
+                "cannot start: 1 missing or wrong", "not started")
+
+
+@pytest.mark.scenario("wrong-files")
+def test_every_guest_s_files_are_judged(outcome):
+    unknown = "is no kernel of a known kind"
+    for guest, finding, remedy in (
+            ("packed", r"kernel = \packed " + unknown, "give kernel = the whole file"),
+            ("text", r"kernel = \module.txt " + unknown, "give kernel = the whole file"),
+            ("shorter", r"kernel = \shorter " + unknown, "give kernel = the whole file"),
+            ("short", r"kernel = \short is no bzImage: it has only 600 bytes",
+             "give kernel = the whole file"),
+            ("cut", r"kernel = \cut is cut off: it has 1000000 bytes and its header says ",
+             "give kernel = the whole file"),
+            ("elf", r"kernel = \cut.elf is cut off: it has 50000 bytes",
+             "give kernel = the whole file"),
+            ("multiboot", r"kernel = \vmlinuz has no Multiboot header", "leave boot = out"),
+            ("pvh", r"kernel = \vmlinuz is no ELF file with a PVH entry", "leave boot = out"),
+            ("small", r"kernel = \vmlinuz needs 68 MiB of memory to start, and memory = 16M",
+             "raise memory = of this guest"),
+            ("initrd", r"initrd = \initramfs.cpio needs 5 MiB of memory, and of memory = 70M the "
+             "kernel leaves 2 MiB", "raise memory = of this guest"),
+            ("flat", r"kernel = \large needs 16 MiB of memory, and of memory = 16M 15 MiB are left",
+             "raise memory = of this guest"),
+            ("modules", r"kernel = \vmlinuz is booted by Linux's own protocol, which has no modules",
+             "leave modules = out")):
+        outcome.must_say(re.escape(f'guest "{guest}": {finding}') +
+                         r".*\n.*to mend it: " + re.escape(remedy))
+    outcome.must_not_say('guest "good": (?!reading)')
+    must_refuse(outcome, "cannot start: 12 missing or wrong, see above", "not started")
+
+
+@pytest.mark.scenario("many-mistakes")
+def test_all_mistakes_are_told_at_once(outcome):
+    must_refuse(outcome, "missing: memory: the guests need 2192 MiB in all",
+                'missing: CPUs: guest "linux" has CPU 5 in cpus =',
+                'missing: CPUs: guest "bare" has CPU 7 in cpus =',
+                r'guest "linux": initrd = \nowhere: there is no such file on the boot volume',
+                r'guest "bare": kernel = \..\bare.elf: the firmware takes no such path',
+                'to mend it: give the path from the top of the boot volume, without ".."',
+                r'guest "bare": modules = \EFI: it is a folder',
+                r'guest "bare": modules = \empty: it is empty',
+                'guest "linux": memory = 2048M: the machine has no free piece of 2048 MiB',
+                "cannot start: 8 missing or wrong, see above", "not started")
 
 
 @pytest.mark.scenario("no-such-cpu")

@@ -97,6 +97,13 @@ void *firmware_allocate(uint64_t size, uint64_t alignment)
     return (void *)(uintptr_t)base;
 }
 
+void firmware_give_back(void)
+{
+    const struct firmware_range *range = &ranges[--range_count];
+
+    boot->FreePages(range->base, range->size / PAGE_SIZE);
+}
+
 static void *allocate_below(uint64_t size, uint64_t limit, enum firmware_use use)
 {
     uint64_t pages = (size + PAGE_SIZE - 1) / PAGE_SIZE;
@@ -234,8 +241,8 @@ static EFI_FILE_HANDLE open_volume(void)
     return volume->OpenVolume(volume, &root) == EFI_SUCCESS ? root : NULL;
 }
 
-/* The size of an open file; 0 if it is a folder or cannot be told. */
-static uint64_t file_size(EFI_FILE_HANDLE file)
+/* The size of an open file; FILE_READ if it has one. */
+static enum file_status file_size(EFI_FILE_HANDLE file, uint64_t *bytes)
 {
     union {
         EFI_FILE_INFO info;
@@ -243,20 +250,23 @@ static uint64_t file_size(EFI_FILE_HANDLE file)
     } answer;
     UINTN size = sizeof(answer);
 
-    if (file->GetInfo(file, &file_info_guid, &size, &answer) != EFI_SUCCESS ||
-        (answer.info.Attribute & EFI_FILE_DIRECTORY) != 0) {
-        return 0;
+    if (file->GetInfo(file, &file_info_guid, &size, &answer) != EFI_SUCCESS) {
+        return FILE_FAILED;
     }
-    return answer.info.FileSize;
+    if ((answer.info.Attribute & EFI_FILE_DIRECTORY) != 0) {
+        return FILE_FOLDER;
+    }
+    *bytes = answer.info.FileSize;
+    return *bytes > 0 ? FILE_READ : FILE_EMPTY;
 }
 
 static enum file_status read_open_file(EFI_FILE_HANDLE file, void **data, uint64_t *size)
 {
     uint64_t done = 0;
+    enum file_status status = file_size(file, size);
 
-    *size = file_size(file);
-    if (*size == 0) {
-        return FILE_FAILED;
+    if (status != FILE_READ) {
+        return status;
     }
     *data = firmware_allocate(*size, PAGE_SIZE);
     if (*data == NULL) {
@@ -293,7 +303,9 @@ enum file_status firmware_read_file(const char *path, void **data, uint64_t *siz
 
     root->Close(root);
     if (status != EFI_SUCCESS) {
-        return status == EFI_NOT_FOUND ? FILE_NOT_FOUND : FILE_FAILED;
+        return status == EFI_NOT_FOUND           ? FILE_NOT_FOUND
+               : status == EFI_INVALID_PARAMETER ? FILE_REFUSED
+                                                 : FILE_FAILED;
     }
     enum file_status result = read_open_file(file, data, size);
 

@@ -37,6 +37,9 @@ void *firmware_allocate(uint64_t size, uint64_t alignment);
 void *firmware_allocate_below(uint64_t size, uint64_t limit);
 void *firmware_allocate_code_below(uint64_t size, uint64_t limit);
 
+/* Gives back what was taken last. */
+void firmware_give_back(void);
+
 /* The ranges taken so far, *count of them. */
 const struct firmware_range *firmware_ranges(unsigned *count);
 
@@ -51,7 +54,16 @@ uint64_t firmware_free_memory(void);
 unsigned firmware_find_cpus(uint32_t *ids, unsigned capacity);
 
 /* Why a file could not be read. */
-enum file_status { FILE_READ, FILE_NO_VOLUME, FILE_NOT_FOUND, FILE_NO_MEMORY, FILE_FAILED };
+enum file_status {
+    FILE_READ,
+    FILE_NO_VOLUME,
+    FILE_NOT_FOUND,
+    FILE_REFUSED, /* the path is none */
+    FILE_FOLDER,
+    FILE_EMPTY,
+    FILE_NO_MEMORY,
+    FILE_FAILED,
+};
 
 /*
  * Reads a whole file of the volume that we were loaded from; `path` has backslashes and starts at

@@ -18,10 +18,19 @@ struct guest {
 };
 
 /*
- * Reads the guest's files and takes its memory from the firmware. False, with a line in the log
- * that names the file or the size, if that fails.
+ * Reads the guest's files. Returns how many cannot be read; the log has each, and what to do about
+ * it.
  */
-bool guest_prepare(struct guest *guest, const struct config_guest *config);
+unsigned guest_read(struct guest *guest, const struct config_guest *config);
+
+/*
+ * Whether what was read boots in the memory that the guest is to have, for which the mebibyte at
+ * `low` is used up. False, with lines in the log that say what to do, if not.
+ */
+bool guest_judge(const struct guest *guest, void *low);
+
+/* Takes its memory from the firmware. False, with lines in the log, if there is no such piece. */
+bool guest_take_memory(struct guest *guest);
 
 /* What a guest needs of the hypervisor's own memory, in bytes, nested page tables included. */
 uint64_t guest_arena_size(const struct config_guest *config);

@@ -11,6 +11,7 @@
 #include "arch/x86/cpu/cpu.h"
 #include "arch/x86/cpu/instructions.h"
 #include "arch/x86/cpu/registers.h"
+#include "arch/x86/guest/layout.h"
 #include "arch/x86/host/console.h"
 #include "arch/x86/host/emulator.h"
 #include "arch/x86/host/power.h"
@@ -83,22 +84,25 @@ static bool pins_exist(const struct config_guest *config, unsigned available)
     return false;
 }
 
-/* Finds the CPUs, and a home among them for each vCPU. */
-static bool find_cpus(struct seedvisor *seedvisor)
+/* Finds the CPUs, and a home among them for each vCPU; counts what stands in the way. */
+static void find_cpus(struct seedvisor *seedvisor, unsigned *findings)
 {
     struct placement_wish wishes[CONFIG_GUESTS];
     unsigned available = firmware_find_cpus(seedvisor->apic_ids, SEEDVISOR_CPUS);
     unsigned vcpus = 0;
+    unsigned missing = 0;
 
     available = available < SEEDVISOR_CPUS ? available : SEEDVISOR_CPUS;
     for (unsigned i = 0; i < seedvisor->config.guest_count; i++) {
         const struct config_guest *guest = &seedvisor->config.guests[i];
 
-        if (!pins_exist(guest, available)) {
-            return false;
-        }
+        missing += pins_exist(guest, available) ? 0 : 1;
         wishes[i] = (struct placement_wish){(unsigned)guest->vcpus, guest->cpus};
         vcpus += wishes[i].vcpus;
+    }
+    *findings += missing;
+    if (missing > 0) {
+        return;
     }
     placement_find(wishes, seedvisor->config.guest_count, available, seedvisor->homes);
     for (unsigned i = 0; i < vcpus; i++) {
@@ -106,7 +110,6 @@ static bool find_cpus(struct seedvisor *seedvisor)
             seedvisor->host.cpu_count = seedvisor->homes[i] + 1U;
         }
     }
-    return true;
 }
 
 static void report_no_memory(void)
@@ -114,8 +117,36 @@ static void report_no_memory(void)
     log_line("the machine has too little memory for the hypervisor itself");
 }
 
+/* The guests' files and memory; counts what stands in the way, of all guests. */
+static void prepare_guests(struct seedvisor *seedvisor, unsigned *findings)
+{
+    struct guest *guests = seedvisor->guests;
+    unsigned count = seedvisor->config.guest_count;
+    unsigned unread[CONFIG_GUESTS];
+
+    for (unsigned i = 0; i < count; i++) {
+        unread[i] = guest_read(&guests[i], &seedvisor->config.guests[i]);
+        *findings += unread[i];
+    }
+    void *low = firmware_allocate(LAYOUT_ONE_MEGABYTE, PAGE_SIZE);
+
+    if (low == NULL) {
+        report_no_memory();
+        ++*findings;
+        return;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        *findings += unread[i] > 0 || guest_judge(&guests[i], low) ? 0 : 1;
+    }
+    firmware_give_back();
+    for (unsigned i = 0; i < count; i++) {
+        *findings += guest_take_memory(&guests[i]) ? 0 : 1;
+    }
+}
+
 static struct seedvisor *prepare(void)
 {
+    unsigned findings = 0;
     struct seedvisor *seedvisor = firmware_allocate(sizeof(*seedvisor), PAGE_SIZE);
 
     if (seedvisor == NULL) {
@@ -126,8 +157,11 @@ static struct seedvisor *prepare(void)
     if (!read_configuration(seedvisor)) {
         return NULL;
     }
-    seedvisor->virtualization = preflight(&seedvisor->config);
-    if (seedvisor->virtualization == NULL || !find_cpus(seedvisor)) {
+    seedvisor->virtualization = preflight(&seedvisor->config, &findings);
+    find_cpus(seedvisor, &findings);
+    prepare_guests(seedvisor, &findings);
+    if (findings > 0) {
+        log_line("cannot start: %u missing or wrong, see above", findings);
         return NULL;
     }
     uint64_t arena_size = ARENA_BASE_SIZE + seedvisor->host.cpu_count * ARENA_CPU_SIZE;
@@ -136,9 +170,6 @@ static struct seedvisor *prepare(void)
         arena_size += guest_arena_size(&seedvisor->config.guests[i]);
         if (seedvisor->config.host.trace == CONFIG_ON) {
             arena_size += vm_trace_size((unsigned)seedvisor->config.guests[i].vcpus);
-        }
-        if (!guest_prepare(&seedvisor->guests[i], &seedvisor->config.guests[i])) {
-            return NULL;
         }
     }
     /* A CPU that starts can load only a 32-bit CR3, so the page tables must be low. */

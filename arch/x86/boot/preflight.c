@@ -19,18 +19,14 @@ static const struct virtualization *const backends[] = {&vmx_virtualization, &sv
 
 #define BACKENDS (sizeof(backends) / sizeof(backends[0]))
 
-struct findings {
-    unsigned missing;
-};
-
 static void check(void *context, const char *name, bool present, const char *remedy)
 {
-    struct findings *findings = context;
+    unsigned *findings = context;
 
     if (!present) {
         log_line("missing: %s", name);
         log_line("  to mend it: %s", remedy);
-        findings->missing++;
+        ++*findings;
     }
 }
 
@@ -54,7 +50,7 @@ static void name_hypervisor_below(void)
     }
 }
 
-static void check_memory(const struct config *config, struct findings *findings)
+static void check_memory(const struct config *config, unsigned *findings)
 {
     uint64_t wanted = RESERVED_MEMORY;
     uint64_t free = firmware_free_memory();
@@ -66,20 +62,20 @@ static void check_memory(const struct config *config, struct findings *findings)
         log_line("missing: memory: the guests need %lu MiB in all, the machine has %lu MiB free",
                  wanted >> 20, free >> 20);
         log_line("  to mend it: lower memory = in the configuration, or add memory");
-        findings->missing++;
+        ++*findings;
     }
 }
 
 /* Hiding them in CPUID instead would not do: programs can execute what they are not shown. */
 static void check_traps(const struct config *config, const struct virtualization *virtualization,
-                        struct findings *findings)
+                        unsigned *findings)
 {
     for (unsigned i = 0; i < config->guest_count; i++) {
         if (config->guests[i].rng_trap == CONFIG_ON && !virtualization->traps_random()) {
             log_line("guest \"%s\": rng.trap = on: %s cannot make RDRAND and RDSEED exit",
                      config->guests[i].name, virtualization->name);
             log_line("  to mend it: set rng.trap = off; it needs VMX");
-            findings->missing++;
+            ++*findings;
         }
     }
 }
@@ -95,29 +91,26 @@ static size_t find_backend(void)
     return i;
 }
 
-const struct virtualization *preflight(const struct config *config)
+const struct virtualization *preflight(const struct config *config, unsigned *findings)
 {
     size_t found = find_backend();
-    struct findings findings = {0};
 
     /* If there is none, each names itself as missing: people know whose CPU they have. */
     for (size_t i = 0; i < BACKENDS; i++) {
         if (i == found || found == BACKENDS) {
-            backends[i]->requirements(check, &findings);
+            backends[i]->requirements(check, findings);
         }
     }
-    sources_check(config, check, &findings);
-    check(&findings, "four-level paging", (read_cr4() & CR4_LA57) == 0,
+    sources_check(config, check, findings);
+    check(findings, "four-level paging", (read_cr4() & CR4_LA57) == 0,
           "switch five-level paging (LA57) off in the firmware's set-up");
-    check_memory(config, &findings);
+    check_memory(config, findings);
     if (found < BACKENDS) {
-        check_traps(config, backends[found], &findings);
+        check_traps(config, backends[found], findings);
     }
-    findings.missing += faults_accept(&config->host) ? 0 : 1;
-    if (findings.missing == 0 && found < BACKENDS) {
-        return backends[found];
+    *findings += faults_accept(&config->host) ? 0 : 1;
+    if (*findings > 0) {
+        name_hypervisor_below();
     }
-    name_hypervisor_below();
-    log_line("cannot start: %u missing, see above", findings.missing);
-    return NULL;
+    return found < BACKENDS ? backends[found] : NULL;
 }

@@ -7,8 +7,9 @@
 
 /*
  * Checks the CPU and the memory against the configuration. Each thing that is missing gets two
- * lines in the log: its name, and what to do. Returns the virtualisation to use, or NULL.
+ * lines in the log, its name and what to do, and is counted in *findings. Returns the
+ * virtualisation to use; NULL if there is none.
  */
-const struct virtualization *preflight(const struct config *config);
+const struct virtualization *preflight(const struct config *config, unsigned *findings);
 
 #endif

@@ -35,30 +35,41 @@ static const struct boot_kind *choose(const struct boot_image *image)
     return NULL;
 }
 
-bool boot_load(const struct guest_memory *memory, const struct boot_image *image,
-               struct vcpu_start *start, char *error)
+static bool load(struct boot *boot, struct vcpu_start *start)
 {
-    struct boot boot = {
-        .memory = memory,
-        .image = image,
-        .low = guest_memory_range(memory, 0, LAYOUT_ONE_MEGABYTE),
-        .error = error,
-    };
-    const struct boot_kind *kind = choose(image);
+    const struct boot_kind *kind = choose(boot->image);
 
-    error[0] = '\0';
+    boot->low = guest_memory_range(boot->memory, 0, LAYOUT_ONE_MEGABYTE);
+    *boot->error = (struct boot_error){0};
     if (kind == NULL) {
-        return boot_fail(&boot,
-                         "%s is no kernel of a known kind: no bzImage, no Multiboot header, no ELF "
-                         "file with a PVH entry (boot = flat runs any file)",
-                         image->kernel.name);
+        return boot_fail(boot, BOOT_MEND_FILE,
+                         "kernel = %s is no kernel of a known kind: no bzImage, no Multiboot "
+                         "header, no ELF file with a PVH entry (boot = flat runs any file)",
+                         boot->image->kernel.name);
     }
-    if (boot.low == NULL) {
-        return boot_fail(&boot, "the guest has no memory from 0 to 1 MiB");
+    if (boot->low == NULL) {
+        return boot_fail(boot, BOOT_MEND_MEMORY, "the guest has no memory from 0 to 1 MiB");
     }
-    if (!kind->load(&boot, start)) {
+    if (!kind->load(boot, start)) {
         return false;
     }
-    boot_write_reset_vector(&boot);
+    boot_write_reset_vector(boot);
     return true;
+}
+
+bool boot_load(const struct guest_memory *memory, const struct boot_image *image,
+               struct vcpu_start *start, struct boot_error *error)
+{
+    struct boot boot = {.memory = memory, .image = image, .error = error};
+
+    return load(&boot, start);
+}
+
+bool boot_check(const struct guest_memory *memory, const struct boot_image *image,
+                struct boot_error *error)
+{
+    struct boot boot = {.memory = memory, .image = image, .plan = true, .error = error};
+    struct vcpu_start start;
+
+    return load(&boot, &start);
 }

@@ -12,10 +12,18 @@
  * in *start how the boot vCPU is to enter. May be called again for a guest that starts anew, with
  * its memory wiped.
  *
- * False, with one sentence in `error` (of BOOT_ERROR_SIZE bytes), if the kernel is of no kind that
- * can be booted, or something does not fit; guest memory may then be partly written.
+ * False, with *error, if the kernel is of no kind that can be booted, or something does not fit;
+ * guest memory may then be partly written. What boot_check() has passed is loaded.
  */
 bool boot_load(const struct guest_memory *memory, const struct boot_image *image,
-               struct vcpu_start *start, char *error);
+               struct vcpu_start *start, struct boot_error *error);
+
+/*
+ * The same without loading: whether the image boots in a guest whose memory has the regions of
+ * `memory`. They are only measured, but for the first mebibyte at 0, which must be there and is
+ * overwritten.
+ */
+bool boot_check(const struct guest_memory *memory, const struct boot_image *image,
+                struct boot_error *error);
 
 #endif

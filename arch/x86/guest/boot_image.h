@@ -2,20 +2,22 @@
 #ifndef ARCH_X86_GUEST_BOOT_IMAGE_H
 #define ARCH_X86_GUEST_BOOT_IMAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "vmm/guest_memory.h"
 
 #define BOOT_SEED_SIZE  32
-#define BOOT_ERROR_SIZE 256
+#define BOOT_ERROR_SIZE 512
 #define BOOT_MODULES    8
 
 /* A file as read from the boot volume. Its contents are not trusted. */
 struct boot_file {
     const char *name; /* path, for messages and for a guest that asks */
     const void *data;
-    size_t size; /* 0: there is none */
+    size_t size;     /* 0: there is none */
+    const char *key; /* of the configuration, for messages */
 };
 
 /* By what protocol the kernel is entered. */
@@ -37,12 +39,19 @@ struct boot_image {
     const uint8_t *rng_seed;
 };
 
+/* Why an image does not boot. */
+struct boot_error {
+    char text[BOOT_ERROR_SIZE]; /* one sentence, with the key and its value; "" for none */
+    const char *remedy;         /* what to do about it */
+};
+
 /* One boot under way. */
 struct boot {
     const struct guest_memory *memory;
     const struct boot_image *image;
     uint8_t *low; /* the guest's first mebibyte, where all but the big things go */
-    char *error;  /* BOOT_ERROR_SIZE bytes */
+    bool plan;    /* nothing is written above it: boot_check() */
+    struct boot_error *error;
 };
 
 #endif

@@ -22,14 +22,35 @@
 #define GDT_CODE_32 0x00cf9b000000ffffULL /* 4 GiB, execute and read */
 #define GDT_DATA    0x00cf93000000ffffULL /* 4 GiB, read and write */
 
-bool boot_fail(const struct boot *boot, const char *text, ...)
+bool boot_fail(const struct boot *boot, const char *remedy, const char *text, ...)
 {
     va_list arguments;
 
     va_start(arguments, text);
-    format_list(boot->error, BOOT_ERROR_SIZE, text, arguments);
+    format_list(boot->error->text, BOOT_ERROR_SIZE, text, arguments);
     va_end(arguments);
+    boot->error->remedy = remedy;
     return false;
+}
+
+bool boot_copy(const struct boot *boot, uint64_t gpa, const void *bytes, uint64_t size,
+               uint64_t room)
+{
+    uint8_t *target = guest_memory_range(boot->memory, gpa, room);
+
+    if (target == NULL) {
+        return false;
+    }
+    if (!boot->plan) {
+        memcpy(target, bytes, size);
+        memset(target + size, 0, room - size);
+    }
+    return true;
+}
+
+uint64_t boot_memory_mebibytes(const struct boot *boot)
+{
+    return guest_memory_size(boot->memory) / MEGA;
 }
 
 uint64_t boot_mebibytes(uint64_t size)
@@ -71,11 +92,13 @@ bool boot_load_file(struct boot *boot, const struct boot_file *file, uint64_t en
     uint64_t room = limit > first ? limit - first : 0;
 
     if (file->size > room) {
-        return boot_fail(boot, "%s needs %lu MiB of memory, and %lu MiB are left", file->name,
-                         boot_mebibytes(file->size), room / MEGA);
+        return boot_fail(boot, BOOT_MEND_MEMORY,
+                         "%s = %s needs %lu MiB of memory, and of memory = %luM %lu MiB are left",
+                         file->key, file->name, boot_mebibytes(file->size),
+                         boot_memory_mebibytes(boot), room / MEGA);
     }
     *start = first;
-    return guest_memory_write(boot->memory, first, file->data, file->size);
+    return boot_copy(boot, first, file->data, file->size, file->size);
 }
 
 /* A path as configured, with the backslashes of UEFI, as other systems write it. */
@@ -102,8 +125,9 @@ bool boot_write_cmdline(struct boot *boot, bool with_path)
         room[used++] = ' ';
     }
     if (length > BOOT_CMDLINE_ROOM - 1 - used) {
-        return boot_fail(boot, "the command line has %zu characters, and there is room for %zu",
-                         length, BOOT_CMDLINE_ROOM - 1 - used);
+        return boot_fail(boot, BOOT_MEND_CMDLINE,
+                         "cmdline = has %zu characters, and there is room for %zu", length,
+                         BOOT_CMDLINE_ROOM - 1 - used);
     }
     memcpy(room + used, boot->image->cmdline, length + 1);
     return true;
@@ -145,7 +169,8 @@ bool boot_load_modules(struct boot *boot, uint64_t end, struct boot_module *modu
 bool boot_check_entry(const struct boot *boot, uint64_t entry, uint64_t end)
 {
     if (entry < LAYOUT_ONE_MEGABYTE || entry >= end) {
-        return boot_fail(boot, "%s has its entry point at 0x%lx, where nothing of it is loaded",
+        return boot_fail(boot, BOOT_MEND_KERNEL,
+                         "kernel = %s has its entry point at 0x%lx, where nothing of it is loaded",
                          boot->image->kernel.name, entry);
     }
     return true;

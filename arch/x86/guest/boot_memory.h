@@ -49,9 +49,30 @@ static inline void boot_put(void *bytes, size_t offset, size_t size, uint64_t va
     memcpy((uint8_t *)bytes + offset, &value, size);
 }
 
-/* Writes boot->error, in the manner of printf. Always false. */
-bool boot_fail(const struct boot *boot, const char *text, ...)
-    __attribute__((format(printf, 2, 3)));
+/* What to do about a refusal. */
+#define BOOT_MEND_FILE                                                                             \
+    "give kernel = the whole file of a kernel, not compressed: of Linux, vmlinuz as it is"
+#define BOOT_MEND_KIND                                                                             \
+    "leave boot = out: then what the file is decides; or give kernel = a file of that kind"
+#define BOOT_MEND_KERNEL  "give kernel = another kernel"
+#define BOOT_MEND_MEMORY  "raise memory = of this guest, or give it a smaller file"
+#define BOOT_MEND_PLACE   "raise memory = of this guest, or give kernel = one that loads elsewhere"
+#define BOOT_MEND_CMDLINE "shorten cmdline ="
+#define BOOT_MEND_MODULES "leave modules = out, or put the files into the initrd"
+
+/* Writes boot->error, the text in the manner of printf. Always false. */
+bool boot_fail(const struct boot *boot, const char *remedy, const char *text, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/*
+ * The one way for what a file has into guest memory: `size` bytes to `gpa`, and zeroes behind them
+ * up to `room` bytes in all. False if that is not RAM. In a plan it is only measured.
+ */
+bool boot_copy(const struct boot *boot, uint64_t gpa, const void *bytes, uint64_t size,
+               uint64_t room);
+
+/* The size of the guest's memory, in MiB, as memory = has it. */
+uint64_t boot_memory_mebibytes(const struct boot *boot);
 
 /* In MiB, rounded up, for messages. */
 uint64_t boot_mebibytes(uint64_t size);

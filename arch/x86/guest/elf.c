@@ -158,18 +158,19 @@ static bool load_segment(struct boot *boot, const struct segment_header *segment
 {
     const char *name = boot->image->kernel.name;
     uint64_t size = segment->memory_size;
-    uint8_t *room = guest_memory_range(boot->memory, segment->physical, size);
 
     if (segment->file_size > size) {
-        return boot_fail(boot, "%s is a broken ELF file: a segment has %lu bytes and takes %lu",
+        return boot_fail(boot, BOOT_MEND_FILE,
+                         "kernel = %s is a broken ELF file: a segment has %lu bytes and takes %lu",
                          name, segment->file_size, size);
     }
-    if (segment->physical < LAYOUT_ONE_MEGABYTE || room == NULL) {
-        return boot_fail(boot, "%s wants %lu bytes at 0x%lx: kernels go to RAM from 1 MiB up", name,
-                         size, segment->physical);
+    if (segment->physical < LAYOUT_ONE_MEGABYTE ||
+        !boot_copy(boot, segment->physical, segment->contents, segment->file_size, size)) {
+        return boot_fail(boot, BOOT_MEND_PLACE,
+                         "kernel = %s wants %lu bytes at 0x%lx: kernels go to RAM from 1 MiB up, "
+                         "of memory = %luM",
+                         name, size, segment->physical, boot_memory_mebibytes(boot));
     }
-    memcpy(room, segment->contents, segment->file_size);
-    memset(room + segment->file_size, 0, size - segment->file_size);
     return true;
 }
 
@@ -180,8 +181,10 @@ bool elf_load(const struct elf *elf, struct boot *boot, uint64_t *end)
         struct segment_header segment;
 
         if (!read_segment(elf, i, &segment)) {
-            return boot_fail(boot, "%s is cut off: it has %zu bytes and a segment lies beyond them",
-                             boot->image->kernel.name, elf->size);
+            return boot_fail(
+                boot, BOOT_MEND_FILE,
+                "kernel = %s is cut off: it has %zu bytes and a segment lies beyond them",
+                boot->image->kernel.name, elf->size);
         }
         if (segment.type != SEGMENT_LOAD || segment.memory_size == 0) {
             continue;
@@ -196,7 +199,8 @@ bool elf_load(const struct elf *elf, struct boot *boot, uint64_t *end)
         }
     }
     if (*end == 0) {
-        return boot_fail(boot, "%s has nothing that is loaded below 4 GiB",
+        return boot_fail(boot, BOOT_MEND_KERNEL,
+                         "kernel = %s has nothing that is loaded below 4 GiB",
                          boot->image->kernel.name);
     }
     return true;

@@ -73,27 +73,33 @@ static bool check_header(const struct boot *boot)
     size_t size = boot->image->kernel.size;
 
     if (size < HDR_ROOM) {
-        return boot_fail(boot, "%s is no bzImage: it has only %zu bytes", name, size);
+        return boot_fail(boot, BOOT_MEND_FILE, "kernel = %s is no bzImage: it has only %zu bytes",
+                         name, size);
     }
     if (boot_get(file, HDR_BOOT_FLAG, 2) != BOOT_FLAG) {
-        return boot_fail(boot, "%s is no bzImage: no boot flag 0xaa55 at 0x1fe", name);
+        return boot_fail(boot, BOOT_MEND_KIND,
+                         "kernel = %s is no bzImage: no boot flag 0xaa55 at 0x1fe", name);
     }
     if (memcmp(file + HDR_MAGIC, "HdrS", 4) != 0) {
-        return boot_fail(boot, "%s is no bzImage: no HdrS at 0x202", name);
+        return boot_fail(boot, BOOT_MEND_KIND, "kernel = %s is no bzImage: no HdrS at 0x202", name);
     }
     if (boot_get(file, HDR_VERSION, 2) < VERSION_2_12) {
-        return boot_fail(boot, "%s has boot protocol %u.%02u: 2.12 or newer is needed", name,
+        return boot_fail(boot, BOOT_MEND_KERNEL,
+                         "kernel = %s has boot protocol %u.%02u: 2.12 or newer is needed", name,
                          file[HDR_VERSION + 1], file[HDR_VERSION]);
     }
     if (HDR_MAGIC + file[HDR_JUMP_LENGTH] < HDR_END_2_12) {
-        return boot_fail(boot, "%s has a broken setup header: it ends at 0x%x", name,
+        return boot_fail(boot, BOOT_MEND_FILE,
+                         "kernel = %s has a broken setup header: it ends at 0x%x", name,
                          HDR_MAGIC + file[HDR_JUMP_LENGTH]);
     }
     if ((file[HDR_LOADFLAGS] & LOADFLAGS_LOADED_HIGH) == 0) {
-        return boot_fail(boot, "%s is a zImage, which loads low: a bzImage is needed", name);
+        return boot_fail(boot, BOOT_MEND_KERNEL,
+                         "kernel = %s is a zImage, which loads low: a bzImage is needed", name);
     }
     if ((boot_get(file, HDR_XLOADFLAGS, 2) & XLOADFLAGS_KERNEL_64) == 0) {
-        return boot_fail(boot, "%s has no 64-bit entry point: an x86-64 kernel is needed", name);
+        return boot_fail(boot, BOOT_MEND_KERNEL,
+                         "kernel = %s has no 64-bit entry point: an x86-64 kernel is needed", name);
     }
     return true;
 }
@@ -105,13 +111,15 @@ static bool choose_address(const struct boot *boot, struct kernel *kernel)
     uint64_t preferred = boot_get(kernel->file, HDR_PREF_ADDRESS, 8);
 
     if (preferred < LAYOUT_ONE_MEGABYTE || preferred >= LAYOUT_LOW_RAM_LIMIT) {
-        return boot_fail(boot, "%s wants to be loaded at 0x%lx, where no memory can be",
+        return boot_fail(boot, BOOT_MEND_KERNEL,
+                         "kernel = %s wants to be loaded at 0x%lx, where no memory can be",
                          boot->image->kernel.name, preferred);
     }
     kernel->load = preferred;
     if (kernel->file[HDR_RELOCATABLE] != 0) {
         if (alignment == 0 || (alignment & (alignment - 1)) != 0) {
-            return boot_fail(boot, "%s has a broken setup header: kernel_alignment is 0x%lx",
+            return boot_fail(boot, BOOT_MEND_FILE,
+                             "kernel = %s has a broken setup header: kernel_alignment is 0x%lx",
                              boot->image->kernel.name, alignment);
         }
         kernel->load = (preferred + alignment - 1) & ~(alignment - 1);
@@ -138,13 +146,15 @@ static bool parse_kernel(const struct boot *boot, struct kernel *kernel)
         .cmdline_size = (uint32_t)boot_get(file, HDR_CMDLINE_SIZE, 4),
     };
     if (kernel->setup_size + kernel->body_size > image->size) {
-        return boot_fail(boot, "%s is cut off: it has %zu bytes and its header says %lu",
+        return boot_fail(boot, BOOT_MEND_FILE,
+                         "kernel = %s is cut off: it has %zu bytes and its header says %lu",
                          image->name, image->size, kernel->setup_size + kernel->body_size);
     }
     uint64_t init_size = boot_get(file, HDR_INIT_SIZE, 4);
 
     if (kernel->body_size <= ENTRY_64_OFFSET || init_size < kernel->body_size) {
-        return boot_fail(boot, "%s has a broken setup header: syssize 0x%lx, init_size 0x%lx",
+        return boot_fail(boot, BOOT_MEND_FILE,
+                         "kernel = %s has a broken setup header: syssize 0x%lx, init_size 0x%lx",
                          image->name, kernel->body_size / 16, init_size);
     }
     if (!choose_address(boot, kernel)) {
@@ -164,16 +174,16 @@ struct linux_boot {
 static bool load_kernel(const struct linux_boot *loading)
 {
     const struct kernel *kernel = &loading->kernel;
-    const struct guest_memory *memory = loading->boot->memory;
+    const struct boot *boot = loading->boot;
 
-    if (kernel->end > boot_low_memory(memory)) {
-        return boot_fail(loading->boot,
-                         "%s needs %lu MiB of memory to start, and the guest has %lu MiB",
-                         loading->boot->image->kernel.name, boot_mebibytes(kernel->end),
-                         guest_memory_size(memory) / MEGA);
+    if (kernel->end > boot_low_memory(boot->memory)) {
+        return boot_fail(boot, BOOT_MEND_MEMORY,
+                         "kernel = %s needs %lu MiB of memory to start, and memory = %luM",
+                         boot->image->kernel.name, boot_mebibytes(kernel->end),
+                         boot_memory_mebibytes(boot));
     }
-    return guest_memory_write(memory, kernel->load, kernel->file + kernel->setup_size,
-                              kernel->body_size);
+    return boot_copy(boot, kernel->load, kernel->file + kernel->setup_size, kernel->body_size,
+                     kernel->body_size);
 }
 
 /* Zeroes all but the kernel's own setup header, as boot.rst asks, and fills in what is ours. */
@@ -227,12 +237,15 @@ static bool load_initrd(const struct linux_boot *loading)
     uint64_t start = (limit - initrd->size) & ~(PAGE_SIZE - 1);
 
     if (initrd->size > room || start < kernel->end) {
-        return boot_fail(loading->boot, "%s needs %lu MiB of memory, and the kernel leaves %lu MiB",
-                         initrd->name, boot_mebibytes(initrd->size), room / MEGA);
+        return boot_fail(
+            loading->boot, BOOT_MEND_MEMORY,
+            "initrd = %s needs %lu MiB of memory, and of memory = %luM the kernel leaves %lu MiB",
+            initrd->name, boot_mebibytes(initrd->size), boot_memory_mebibytes(loading->boot),
+            room / MEGA);
     }
     boot_put(loading->zero_page, HDR_RAMDISK_IMAGE, 4, start);
     boot_put(loading->zero_page, HDR_RAMDISK_SIZE, 4, initrd->size);
-    return guest_memory_write(loading->boot->memory, start, initrd->data, initrd->size);
+    return boot_copy(loading->boot, start, initrd->data, initrd->size, initrd->size);
 }
 
 static bool write_cmdline(const struct linux_boot *loading)
@@ -240,8 +253,9 @@ static bool write_cmdline(const struct linux_boot *loading)
     size_t length = strlen(loading->boot->image->cmdline);
 
     if (length > loading->kernel.cmdline_size) {
-        return boot_fail(loading->boot, "the command line has %zu characters, and %s takes %u",
-                         length, loading->boot->image->kernel.name, loading->kernel.cmdline_size);
+        return boot_fail(loading->boot, BOOT_MEND_CMDLINE,
+                         "cmdline = has %zu characters, and kernel = %s takes %u", length,
+                         loading->boot->image->kernel.name, loading->kernel.cmdline_size);
     }
     boot_put(loading->zero_page, HDR_CMD_LINE_PTR, 4, BOOT_GPA_CMDLINE);
     return boot_write_cmdline(loading->boot, false);
@@ -268,7 +282,8 @@ bool linux_boot_load(struct boot *boot, struct vcpu_start *start)
     struct linux_boot loading = {.boot = boot, .zero_page = boot->low + BOOT_GPA_INFO};
 
     if (boot->image->module_count > 0) {
-        return boot_fail(boot, "%s is booted by Linux's own protocol, which has no modules",
+        return boot_fail(boot, BOOT_MEND_MODULES,
+                         "kernel = %s is booted by Linux's own protocol, which has no modules",
                          boot->image->kernel.name);
     }
     if (!parse_kernel(boot, &loading.kernel) || !load_kernel(&loading)) {

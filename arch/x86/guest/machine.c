@@ -344,7 +344,7 @@ static bool load_image(struct vm *vm)
     const struct acpi_configuration acpi = {.vcpus = vm->vcpu_count, .rng = vm->arch->has_rng};
     struct boot_image *image = vm->arch->setup.image;
     uint8_t seed[BOOT_SEED_SIZE];
-    char error[BOOT_ERROR_SIZE];
+    struct boot_error error;
 
     if (!acpi_build(&vm->memory, &acpi, &image->rsdp_gpa)) {
         log_line("guest \"%s\": the ACPI tables do not fit", vm->name);
@@ -356,12 +356,12 @@ static bool load_image(struct vm *vm)
         }
         image->rng_seed = seed;
     }
-    bool loaded = boot_load(&vm->memory, image, &vm->arch->start, error);
+    bool loaded = boot_load(&vm->memory, image, &vm->arch->start, &error);
 
     wipe(seed, sizeof(seed));
     image->rng_seed = NULL;
     if (!loaded) {
-        log_line("guest \"%s\": %s", vm->name, error);
+        log_line("guest \"%s\": %s", vm->name, error.text);
     }
     return loaded;
 }

@@ -79,7 +79,8 @@ static bool load_by_addresses(struct boot *boot, size_t offset, uint64_t *entry,
     const uint8_t *file = kernel->data;
 
     if (kernel->size - offset < HEADER_ADDRESS_SIZE) {
-        return boot_fail(boot, "%s is cut off within its Multiboot header", kernel->name);
+        return boot_fail(boot, BOOT_MEND_FILE, "kernel = %s is cut off within its Multiboot header",
+                         kernel->name);
     }
     const uint8_t *header = file + offset;
     uint64_t load = boot_get(header, HEADER_LOAD_ADDR, 4);
@@ -88,26 +89,26 @@ static bool load_by_addresses(struct boot *boot, size_t offset, uint64_t *entry,
     uint64_t before = boot_get(header, HEADER_HEADER_ADDR, 4) - load; /* of the header, loaded */
 
     if (before > offset) {
-        return boot_fail(boot, "%s has a broken Multiboot header: it is not at its header_addr",
+        return boot_fail(boot, BOOT_MEND_FILE,
+                         "kernel = %s has a broken Multiboot header: it is not at its header_addr",
                          kernel->name);
     }
     size_t first = offset - before;
     uint64_t size = load_end == 0 ? kernel->size - first : load_end - load;
 
     if (size > kernel->size - first) {
-        return boot_fail(boot, "%s is cut off, or has a broken Multiboot header: load_end_addr",
+        return boot_fail(boot, BOOT_MEND_FILE,
+                         "kernel = %s is cut off, or has a broken Multiboot header: load_end_addr",
                          kernel->name);
     }
     *end = load + size;
     *end = bss_end > *end ? bss_end : *end;
-    uint8_t *room = guest_memory_range(boot->memory, load, *end - load);
-
-    if (load < LAYOUT_ONE_MEGABYTE || room == NULL) {
-        return boot_fail(boot, "%s wants to be loaded from 0x%lx to 0x%lx, where no memory is",
-                         kernel->name, load, *end);
+    if (load < LAYOUT_ONE_MEGABYTE || !boot_copy(boot, load, file + first, size, *end - load)) {
+        return boot_fail(boot, BOOT_MEND_PLACE,
+                         "kernel = %s wants to be loaded from 0x%lx to 0x%lx, where no memory is, "
+                         "of memory = %luM",
+                         kernel->name, load, *end, boot_memory_mebibytes(boot));
     }
-    memcpy(room, file + first, size);
-    memset(room + size, 0, *end - load - size);
     *entry = boot_get(header, HEADER_ENTRY, 4);
     return true;
 }
@@ -119,19 +120,22 @@ static bool load_kernel(struct boot *boot, uint64_t *entry, uint64_t *end)
     size_t offset;
 
     if (!find_header(kernel, &offset)) {
-        return boot_fail(boot, "%s has no Multiboot header in its first 8 KiB", kernel->name);
+        return boot_fail(boot, BOOT_MEND_KIND,
+                         "kernel = %s has no Multiboot header in its first 8 KiB", kernel->name);
     }
     uint32_t flags = (uint32_t)boot_get(kernel->data, offset + 4, 4);
 
     if ((flags & FLAGS_REQUIRED & ~FLAGS_KNOWN) != 0) {
-        return boot_fail(boot, "%s wants what there is not here: Multiboot flags 0x%x",
+        return boot_fail(boot, BOOT_MEND_KERNEL,
+                         "kernel = %s wants what there is not here: Multiboot flags 0x%x",
                          kernel->name, flags);
     }
     if ((flags & FLAG_ADDRESSES) != 0) {
         return load_by_addresses(boot, offset, entry, end);
     }
     if (!elf_open(&elf, kernel)) {
-        return boot_fail(boot, "%s has a Multiboot header without addresses and is no ELF file",
+        return boot_fail(boot, BOOT_MEND_FILE,
+                         "kernel = %s has a Multiboot header without addresses and is no ELF file",
                          kernel->name);
     }
     *entry = elf_entry(&elf);

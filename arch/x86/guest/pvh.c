@@ -93,7 +93,9 @@ bool pvh_load(struct boot *boot, struct vcpu_start *start)
     uint64_t end = 0;
 
     if (!elf_open(&elf, kernel) || !find_entry(&elf, &entry)) {
-        return boot_fail(boot, "%s is no ELF file with a PVH entry (Xen's note 18)", kernel->name);
+        return boot_fail(boot, BOOT_MEND_KIND,
+                         "kernel = %s is no ELF file with a PVH entry (Xen's note 18)",
+                         kernel->name);
     }
     if (!elf_load(&elf, boot, &end) || !boot_check_entry(boot, entry, end) ||
         !pvh_write_start_info(boot, end)) {
