@@ -262,6 +262,8 @@ SCENARIOS = {
     "no-nested-paging": Scenario(linux("poweroff"), accels=("tcg",), cpu={"tcg": "max,-npt"}),
     "no-rdseed": Scenario(linux("poweroff"), accels=("bochs",),
                           cpu={"bochs": "corei7_haswell_4770"}),
+    "no-random": Scenario(linux("poweroff", rng="rdrand"), files=(), accels=("tcg",),
+                          cpu={"tcg": "max,-rdseed,-rdrand"}),
     "bad-rdseed": Scenario(linux("poweroff"), files=(), accels=("tcg",),
                            cpu={"tcg": "max,family=23,model=71,stepping=0"}),
     "old-microcode": Scenario(

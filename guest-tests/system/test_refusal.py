@@ -20,14 +20,22 @@ def test_no_virtualization(outcome, accel):
 
 @pytest.mark.scenario("no-nested-paging")
 def test_no_nested_paging(outcome):
-    must_refuse(outcome, "missing: nested paging (CPUID.8000000AH:EDX.NP)", "to mend it:",
+    must_refuse(outcome, "missing: nested paging (CPUID.8000000AH:EDX.NP)",
+                "to mend it: use an AMD processor since Zen (2017), or with rng = rdrand since",
                 "not started")
 
 
 @pytest.mark.scenario("no-rdseed")
 def test_no_rdseed(outcome):
     must_refuse(outcome, "missing: RDSEED", "to mend it: use a processor with RDSEED",
-                "not started")
+                "AMD since Zen (2017); or rng = rdrand", "not started")
+
+
+@pytest.mark.scenario("no-random")
+def test_neither_is_offered_for_the_other(outcome):
+    must_refuse(outcome, "missing: RDSEED", "missing: RDRAND", "not started")
+    outcome.must_say(r"use a processor with RDSEED: .*, AMD since Zen \(2017\)$")
+    outcome.must_say(r"use a processor with RDRAND: .*, AMD since Excavator \(2015\)$")
 
 
 @pytest.mark.scenario("bad-rdseed")

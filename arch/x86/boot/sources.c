@@ -14,6 +14,10 @@
 
 _Static_assert(CONFIG_RNG_NONE <= HOST_CORES, "a place for each core");
 
+#define USE_RDSEED "use a processor with RDSEED: Intel since Broadwell (2014), AMD since Zen (2017)"
+#define USE_RDRAND                                                                                 \
+    "use a processor with RDRAND: Intel since Ivy Bridge (2012), AMD since Excavator (2015)"
+
 /* The sources that an rng = word stands for, as rng.mix has them. */
 static uint64_t members(const struct config *config, uint64_t rng)
 {
@@ -55,16 +59,15 @@ void sources_check(const struct config *config, requirement_report report, void 
     uint64_t sources = needed(config);
 
     if ((sources >> CONFIG_SOURCE_RDSEED & 1) != 0) {
-        report(
-            context, "RDSEED (CPUID.7:EBX.RDSEED)", rdseed_supported(),
-            "use a processor with RDSEED: Intel since Broadwell (2014), AMD since Zen (2017); or "
-            "rng = rdrand");
+        /* An alternative that there is: without both, the hypervisor has no source of its own. */
+        report(context, "RDSEED (CPUID.7:EBX.RDSEED)", rdseed_supported(),
+               rdrand_supported() ? USE_RDSEED "; or rng = rdrand" : USE_RDSEED);
         random_quirks_report(INSTRUCTION_RDSEED, report, context);
     }
     if ((sources >> CONFIG_SOURCE_RDRAND & 1) != 0) {
         report(context, "RDRAND (CPUID.1:ECX.RDRAND)", rdrand_supported(),
-               "use a processor with RDRAND: Intel since Ivy Bridge (2012), AMD since Excavator "
-               "(2015); or leave it out of rng = and rng.mix =");
+               rdseed_supported() ? USE_RDRAND "; or leave it out of rng = and rng.mix ="
+                                  : USE_RDRAND);
         random_quirks_report(INSTRUCTION_RDRAND, report, context);
     }
     if ((sources >> CONFIG_SOURCE_EGD & 1) != 0) {

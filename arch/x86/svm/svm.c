@@ -76,8 +76,8 @@ static void svm_requirements(requirement_report report, void *context)
            "switch on \"SVM Mode\" or \"AMD-V\" in the firmware's set-up, then power-cycle");
     report(context, "nested paging (CPUID.8000000AH:EDX.NP)",
            (features.edx & SVM_EDX_NESTED_PAGING) != 0,
-           "use AMD processors from Barcelona (2007) on; under a hypervisor, let it show nested "
-           "paging (QEMU: -cpu with +npt)");
+           "use an AMD processor since Zen (2017), or with rng = rdrand since Excavator (2015); "
+           "under a hypervisor, let it show nested paging (QEMU: -cpu with +npt)");
     report(context, "address space identifiers (CPUID.8000000AH:EBX)", abilities.asids > 1,
            "the hypervisor below us gives none: use another CPU model");
 }
