@@ -105,6 +105,12 @@ struct virtualization {
     bool (*traps_random)(void);
 
     /*
+     * Bytes of the largest page that map() may use: a guest's tables have 8 bytes for each. Valid
+     * after requirements().
+     */
+    uint64_t (*largest_page)(void);
+
+    /*
      * Turns it on for this CPU, with one page from `arena` kept until disable(). False, with a
      * line in the log, if the hardware refuses.
      */
@@ -116,7 +122,8 @@ struct virtualization {
 
     /*
      * Maps [gpa, gpa + size) to the hypervisor's [hva, hva + size), with the largest pages that
-     * alignment allows. All three are multiples of 4 KiB. False if tables run out.
+     * largest_page() and alignment allow. All three are multiples of 4 KiB. False if tables run
+     * out.
      */
     bool (*map)(struct vm *vm, uint64_t gpa, const void *hva, uint64_t size, unsigned rights,
                 struct arena *arena);

@@ -12,10 +12,15 @@
 #define PAGES 32U
 
 /* Spelt like EPT: present if any of three bits, tables with all three. */
-static const struct page_table_format with_1g = {.present = 7, .table = 7, .gigabyte_pages = true};
-static const struct page_table_format without_1g = {.present = 7, .table = 7};
+static const struct page_table_format with_1g = {
+    .present = 7, .table = 7, .largest_page = PAGE_SIZE_1G};
+static const struct page_table_format without_1g = {
+    .present = 7, .table = 7, .largest_page = PAGE_SIZE_2M};
+static const struct page_table_format small_only = {
+    .present = 7, .table = 7, .largest_page = PAGE_SIZE};
 /* Spelt like the host's own: bit 0, and tables writable. */
-static const struct page_table_format host_format = {.present = 1, .table = 3};
+static const struct page_table_format host_format = {
+    .present = 1, .table = 3, .largest_page = PAGE_SIZE_1G};
 
 static _Alignas(4096) uint8_t memory[PAGES * 4096];
 static struct arena arena;
@@ -100,6 +105,42 @@ static void test_without_gigabyte_pages(void **state)
     assert_maps(0x3fffffff, 0x3fe00083, PAGE_SIZE_2M);
     assert_unmapped(PAGE_SIZE_1G);
     assert_int_equal(arena.used, 3 * PAGE_SIZE);
+}
+
+/* Nothing but 4 KiB, each page in its place, and one table for each 2 MiB. */
+static void test_small_pages_only(void **state)
+{
+    (void)state;
+    make(&small_only, PAGES);
+    assert_true(map(0x40000000, 0x80000000, 4 * PAGE_SIZE_2M + 2 * PAGE_SIZE));
+    for (uint64_t at = 0; at < 4 * PAGE_SIZE_2M + 2 * PAGE_SIZE; at += PAGE_SIZE) {
+        assert_maps(0x40000000 + at, (0x80000000 + at) | 3, PAGE_SIZE);
+    }
+    assert_unmapped(0x3ffff000);
+    assert_unmapped(0x40802000);
+    assert_int_equal(arena.used, (3 + 5) * PAGE_SIZE);
+}
+
+/* A mapping ends where it should in the middle of a table, and leaves the rest alone. */
+static void test_within_a_table(void **state)
+{
+    (void)state;
+    make(&with_1g, PAGES);
+    assert_true(map(0x3000, 0x1000, 0x2000));
+    assert_true(map(0x40400000, 0x200000, 2 * PAGE_SIZE_2M));
+    assert_unmapped(0x2000);
+    assert_maps(0x3000, 0x1003, PAGE_SIZE);
+    assert_maps(0x4000, 0x2003, PAGE_SIZE);
+    assert_unmapped(0x5000);
+    assert_unmapped(0x40200000);
+    assert_maps(0x40400000, 0x200083, PAGE_SIZE_2M);
+    assert_maps(0x40600000, 0x400083, PAGE_SIZE_2M);
+    assert_unmapped(0x40800000);
+    /* The last entry of a table, and the first of the next. */
+    assert_true(map(0x1ff000, 0x9000, 0x2000));
+    assert_maps(0x1ff000, 0x9003, PAGE_SIZE);
+    assert_maps(0x200000, 0xa003, PAGE_SIZE);
+    assert_unmapped(0x201000);
 }
 
 /* Large pages need both addresses aligned. */
@@ -228,6 +269,8 @@ int main(void)
         cmocka_unit_test(test_small_page),
         cmocka_unit_test(test_mixed_sizes),
         cmocka_unit_test(test_without_gigabyte_pages),
+        cmocka_unit_test(test_small_pages_only),
+        cmocka_unit_test(test_within_a_table),
         cmocka_unit_test(test_target_alignment),
         cmocka_unit_test(test_remap),
         cmocka_unit_test(test_refuses_to_split),

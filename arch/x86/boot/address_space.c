@@ -88,7 +88,7 @@ bool address_space_build(struct page_table *table, const struct host *host, stru
     const struct firmware_range *ranges = firmware_ranges(&count);
     uint64_t apic = apic_register_page();
 
-    format.gigabyte_pages = (cpuid(0x80000001, 0).edx & 1U << 26) != 0;
+    format.largest_page = (cpuid(0x80000001, 0).edx & 1U << 26) != 0 ? PAGE_SIZE_1G : PAGE_SIZE_2M;
     if (!page_table_init(table, &format, arena) || !map_image(table, arena)) {
         return false;
     }

@@ -125,7 +125,7 @@ bool guest_take_memory(struct guest *guest)
            (high == 0 || add_region(guest, LAYOUT_HIGH_RAM_BASE, high));
 }
 
-uint64_t guest_arena_size(const struct config_guest *config)
+uint64_t guest_arena_size(const struct config_guest *config, uint64_t largest_page)
 {
     /* VM: objects, bitmaps, the devices' pages and tables for them. vCPU: VMCS or VMCB, APIC page.
      */
@@ -134,5 +134,8 @@ uint64_t guest_arena_size(const struct config_guest *config)
     /* One entry of 8 bytes per 2 MiB, in the nested tables and again in our own. */
     uint64_t tables = 2 * (config->memory / PAGE_SIZE_2M * 8 + 4 * PAGE_SIZE);
 
+    if (largest_page < PAGE_SIZE_2M) {
+        tables += config->memory / PAGE_SIZE * 8;
+    }
     return vm + config->vcpus * vcpu + tables;
 }

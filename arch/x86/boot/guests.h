@@ -32,7 +32,10 @@ bool guest_judge(const struct guest *guest, void *low);
 /* Takes its memory from the firmware. False, with lines in the log, if there is no such piece. */
 bool guest_take_memory(struct guest *guest);
 
-/* What a guest needs of the hypervisor's own memory, in bytes, nested page tables included. */
-uint64_t guest_arena_size(const struct config_guest *config);
+/*
+ * What a guest needs of the hypervisor's own memory, in bytes, with nested page tables of pages of
+ * at most `largest_page`.
+ */
+uint64_t guest_arena_size(const struct config_guest *config, uint64_t largest_page);
 
 #endif

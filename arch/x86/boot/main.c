@@ -11,6 +11,7 @@
 #include "arch/x86/cpu/cpu.h"
 #include "arch/x86/cpu/instructions.h"
 #include "arch/x86/cpu/registers.h"
+#include "arch/x86/cpu/this_cpu.h"
 #include "arch/x86/guest/layout.h"
 #include "arch/x86/host/console.h"
 #include "arch/x86/host/emulator.h"
@@ -164,10 +165,15 @@ static struct seedvisor *prepare(void)
         log_line("cannot start: %u missing or wrong, see above", findings);
         return NULL;
     }
+    uint64_t largest_page = seedvisor->virtualization->largest_page();
     uint64_t arena_size = ARENA_BASE_SIZE + seedvisor->host.cpu_count * ARENA_CPU_SIZE;
 
+    if (largest_page == PAGE_SIZE) {
+        log_line("guests' memory is mapped in pages of 4 KiB, for this processor has "
+                 "CVE-2018-12207");
+    }
     for (unsigned i = 0; i < seedvisor->config.guest_count; i++) {
-        arena_size += guest_arena_size(&seedvisor->config.guests[i]);
+        arena_size += guest_arena_size(&seedvisor->config.guests[i], largest_page);
         if (seedvisor->config.host.trace == CONFIG_ON) {
             arena_size += vm_trace_size((unsigned)seedvisor->config.guests[i].vcpus);
         }
@@ -211,9 +217,7 @@ static bool describe_machine(struct seedvisor *seedvisor)
     policy->host = cpuid;
     policy->instructions = seedvisor->virtualization->guest_instructions() | random_quirks_shown();
     policy->tsc_frequency = host->tsc_frequency;
-    if (cpuid(0, 0).eax >= 7 && (cpuid(7, 0).edx & 1U << 29) != 0) {
-        policy->arch_capabilities = read_msr(MSR_ARCH_CAPABILITIES);
-    }
+    policy->arch_capabilities = this_cpu_facts().arch_capabilities;
     cpu_policy_init(policy);
     resident_abilities_find(&host->resident, cpuid, policy->xcr0_allowed,
                             policy->arch_capabilities);

@@ -45,12 +45,13 @@ bool page_table_init(struct page_table *table, const struct page_table_format *f
 static unsigned leaf_level(const struct page_table *table, uint64_t from, uint64_t to,
                            uint64_t size)
 {
-    for (unsigned level = table->format->gigabyte_pages ? 3 : 2; level > 1; level--) {
-        if ((from | to) % entry_span(level) == 0 && size >= entry_span(level)) {
-            return level;
-        }
+    unsigned level = 3;
+
+    while (level > 1 && (entry_span(level) > table->format->largest_page ||
+                         (from | to) % entry_span(level) != 0 || size < entry_span(level))) {
+        level--;
     }
-    return 1;
+    return level;
 }
 
 /* The entry for `address` at `level`, with the tables above it made as needed. */
@@ -77,6 +78,30 @@ static uint64_t *make_entry(struct page_table *table, uint64_t address, unsigned
     return entry_at(current, address, level);
 }
 
+/* Whether there is a table already: it holds finer mappings. */
+static bool holds_table(const struct page_table *table, uint64_t entry, unsigned level)
+{
+    return is_present(table, entry) && !is_leaf(entry, level);
+}
+
+/*
+ * Leaves from `entry` on, to the end of its table, of `size` or before a table: no larger page than
+ * the first fits before. Returns the bytes mapped, which are at least one leaf's.
+ */
+static uint64_t fill(const struct page_table *table, uint64_t *entry, unsigned level, uint64_t to,
+                     uint64_t size, uint64_t flags)
+{
+    const uint64_t *end = entry + (PAGE_SIZE - (uintptr_t)entry % PAGE_SIZE) / sizeof(*entry);
+    const uint64_t span = entry_span(level);
+    uint64_t filled = 0;
+
+    do {
+        *entry++ = (to + filled) | flags;
+        filled += span;
+    } while (entry < end && size - filled >= span && !holds_table(table, *entry, level));
+    return filled;
+}
+
 bool page_table_map(struct page_table *table, uint64_t from, uint64_t to, uint64_t size,
                     uint64_t flags, struct arena *arena)
 {
@@ -88,18 +113,19 @@ bool page_table_map(struct page_table *table, uint64_t from, uint64_t to, uint64
         unsigned level = leaf_level(table, from, to, size);
         uint64_t *entry = make_entry(table, from, level, arena);
 
-        /* A table already there holds finer mappings: fill it, rather than lose it. */
-        while (entry != NULL && level > 1 && is_present(table, *entry) && !is_leaf(*entry, level)) {
+        /* Finer mappings are filled in, rather than lost. */
+        while (entry != NULL && holds_table(table, *entry, level)) {
             level--;
             entry = make_entry(table, from, level, arena);
         }
         if (entry == NULL) {
             return false;
         }
-        *entry = to | flags | (level > 1 ? LARGE_PAGE : 0);
-        from += entry_span(level);
-        to += entry_span(level);
-        size -= entry_span(level);
+        uint64_t filled = fill(table, entry, level, to, size, flags | (level > 1 ? LARGE_PAGE : 0));
+
+        from += filled;
+        to += filled;
+        size -= filled;
     }
     return true;
 }

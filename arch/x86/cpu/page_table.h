@@ -17,9 +17,9 @@
  * 7 marks a large page, and an entry is absent if none of `present` is set.
  */
 struct page_table_format {
-    uint64_t present;    /* SDM Vol. 3A, 4.5 (bit 0) and Vol. 3C, 29.3.2 (bits 0-2) */
-    uint64_t table;      /* flags of an entry that points to a table */
-    bool gigabyte_pages; /* whether the processor knows 1 GiB pages */
+    uint64_t present;      /* SDM Vol. 3A, 4.5 (bit 0) and Vol. 3C, 29.3.2 (bits 0-2) */
+    uint64_t table;        /* flags of an entry that points to a table */
+    uint64_t largest_page; /* PAGE_SIZE, PAGE_SIZE_2M or PAGE_SIZE_1G */
 };
 
 struct page_table {

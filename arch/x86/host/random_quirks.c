@@ -4,31 +4,11 @@
 #include <stddef.h>
 
 #include "arch/x86/cpu/instructions.h"
+#include "arch/x86/cpu/this_cpu.h"
 #include "vmm/log.h"
 
 #define CPUID_7_EDX_SRBDS_CTRL (1U << 9)
 #define RNGDS_MITG_DIS         (1ULL << 0)
-
-/* Intel's revision is loaded by CPUID, and is in the upper half (SDM Vol. 3A, 10.11.7.1). */
-static uint32_t microcode_revision(enum cpu_vendor vendor)
-{
-    if (vendor == CPU_INTEL) {
-        write_msr(MSR_MICROCODE_REVISION, 0);
-        (void)cpuid(1, 0);
-        return (uint32_t)(read_msr(MSR_MICROCODE_REVISION) >> 32);
-    }
-    return vendor == CPU_AMD ? (uint32_t)read_msr(MSR_MICROCODE_REVISION) : 0;
-}
-
-static struct cpu_model this_cpu(void)
-{
-    struct cpuid_registers leaf_0 = cpuid(0, 0);
-    struct cpuid_registers leaf_1 = cpuid(1, 0);
-    struct cpu_model cpu = cpu_model_find(&leaf_0, &leaf_1, 0);
-
-    cpu.microcode = microcode_revision(cpu.vendor);
-    return cpu;
-}
 
 /* Present since the microcode that brought the mitigation. */
 static bool has_mitigation(void)
@@ -38,7 +18,7 @@ static bool has_mitigation(void)
 
 static struct cpu_quirk this_quirk(enum random_instruction instruction)
 {
-    struct cpu_model cpu = this_cpu();
+    struct cpu_model cpu = this_cpu_model();
 
     return cpu_quirk_find(&cpu, instruction);
 }
@@ -57,7 +37,7 @@ void random_quirks_report(enum random_instruction instruction, requirement_repor
     static const char *const vendors[] = {
         [CPU_OTHER] = "other", [CPU_INTEL] = "Intel", [CPU_AMD] = "AMD", [CPU_HYGON] = "Hygon"};
     const char *name = instruction == INSTRUCTION_RDSEED ? "RDSEED" : "RDRAND";
-    struct cpu_model cpu = this_cpu();
+    struct cpu_model cpu = this_cpu_model();
     struct cpu_quirk quirk = cpu_quirk_find(&cpu, instruction);
 
     log_line("entropy: %s of %s family 0x%x model 0x%x stepping %u, microcode 0x%x: %s", name,

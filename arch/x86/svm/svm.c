@@ -70,7 +70,8 @@ static void svm_requirements(requirement_report report, void *context)
         .flush_by_asid = (features.edx & SVM_EDX_FLUSH_BY_ASID) != 0,
         .asids = features.ebx,
     };
-    nested_format.gigabyte_pages = (extended_cpuid(LEAF_FEATURES).edx & FEATURES_EDX_1G) != 0;
+    nested_format.largest_page =
+        (extended_cpuid(LEAF_FEATURES).edx & FEATURES_EDX_1G) != 0 ? PAGE_SIZE_1G : PAGE_SIZE_2M;
     report(context, "SVM not locked off (VM_CR.SVMDIS)",
            (read_msr(MSR_VM_CR) & locked_off) != locked_off,
            "switch on \"SVM Mode\" or \"AMD-V\" in the firmware's set-up, then power-cycle");
@@ -92,6 +93,11 @@ static unsigned svm_guest_instructions(void)
 static bool svm_traps_random(void)
 {
     return false;
+}
+
+static uint64_t svm_largest_page(void)
+{
+    return nested_format.largest_page;
 }
 
 static bool svm_enable(struct arena *arena)
@@ -257,6 +263,7 @@ const struct virtualization svm_virtualization = {
     .requirements = svm_requirements,
     .guest_instructions = svm_guest_instructions,
     .traps_random = svm_traps_random,
+    .largest_page = svm_largest_page,
     .enable = svm_enable,
     .disable = svm_disable,
     .vm_create = svm_vm_create,

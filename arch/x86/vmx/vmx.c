@@ -7,6 +7,7 @@
 #include "arch/x86/cpu/cpu.h"
 #include "arch/x86/cpu/instructions.h"
 #include "arch/x86/cpu/registers.h"
+#include "arch/x86/cpu/this_cpu.h"
 #include "arch/x86/guest/machine.h"
 #include "arch/x86/vmx/controls.h"
 #include "arch/x86/vmx/state.h"
@@ -53,6 +54,16 @@ static bool vmx_supported(void)
     return (cpuid(1, 0).ecx & CPUID_1_ECX_VMX) != 0;
 }
 
+static uint64_t largest_page(void)
+{
+    const struct cpu_facts facts = this_cpu_facts();
+
+    if (errata_itlb_multihit(&facts)) {
+        return PAGE_SIZE;
+    }
+    return controls.ept_1g ? PAGE_SIZE_1G : PAGE_SIZE_2M;
+}
+
 static void vmx_requirements(requirement_report report, void *context)
 {
     bool vmx = vmx_supported();
@@ -71,7 +82,7 @@ static void vmx_requirements(requirement_report report, void *context)
            "switch on \"Intel Virtualization Technology\" or \"VT-x\" in the firmware's set-up, "
            "then power-cycle");
     if (vmx_controls_find(read_msr, &controls, report, context)) {
-        ept_format.gigabyte_pages = controls.ept_1g;
+        ept_format.largest_page = largest_page();
     }
 }
 
@@ -86,6 +97,11 @@ static unsigned vmx_guest_instructions(void)
 static bool vmx_traps_random(void)
 {
     return controls.random;
+}
+
+static uint64_t vmx_largest_page(void)
+{
+    return ept_format.largest_page;
 }
 
 static bool vmx_enable(struct arena *arena)
@@ -332,6 +348,7 @@ const struct virtualization vmx_virtualization = {
     .requirements = vmx_requirements,
     .guest_instructions = vmx_guest_instructions,
     .traps_random = vmx_traps_random,
+    .largest_page = vmx_largest_page,
     .enable = vmx_enable,
     .disable = vmx_disable,
     .vm_create = vmx_vm_create,

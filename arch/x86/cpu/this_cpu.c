@@ -1,0 +1,38 @@
+/* CPUID and the MSRs, asked for what a CPU's faults are judged by. */
+#include "arch/x86/cpu/this_cpu.h"
+
+#include "arch/x86/cpu/instructions.h"
+
+#define CPUID_7_EDX_ARCH_CAPABILITIES (1U << 29)
+
+/* Intel's revision is loaded by CPUID, and is in the upper half (SDM Vol. 3A, 10.11.7.1). */
+static uint32_t microcode_revision(enum cpu_vendor vendor)
+{
+    if (vendor == CPU_INTEL) {
+        write_msr(MSR_MICROCODE_REVISION, 0);
+        (void)cpuid(1, 0);
+        return (uint32_t)(read_msr(MSR_MICROCODE_REVISION) >> 32);
+    }
+    return vendor == CPU_AMD ? (uint32_t)read_msr(MSR_MICROCODE_REVISION) : 0;
+}
+
+struct cpu_model this_cpu_model(void)
+{
+    struct cpuid_registers leaf_0 = cpuid(0, 0);
+    struct cpuid_registers leaf_1 = cpuid(1, 0);
+    struct cpu_model cpu = cpu_model_find(&leaf_0, &leaf_1, 0);
+
+    cpu.microcode = microcode_revision(cpu.vendor);
+    return cpu;
+}
+
+struct cpu_facts this_cpu_facts(void)
+{
+    struct cpu_facts facts = {.model = this_cpu_model()};
+    uint32_t leaf_7_edx = cpuid(0, 0).eax >= 7 ? cpuid(7, 0).edx : 0;
+
+    if ((leaf_7_edx & CPUID_7_EDX_ARCH_CAPABILITIES) != 0) {
+        facts.arch_capabilities = read_msr(MSR_ARCH_CAPABILITIES);
+    }
+    return facts;
+}
