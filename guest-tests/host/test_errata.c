@@ -9,7 +9,18 @@
 
 #include "arch/x86/cpu/errata.h"
 
-#define PSCHANGE_MC_NO (1ULL << 6)
+/* CPUID.7.0:EBX and EDX, and IA32_ARCH_CAPABILITIES. */
+#define RTM                (1U << 11)
+#define MD_CLEAR           (1U << 10)
+#define FLUSH_L1D          (1U << 28)
+#define RDCL_NO            (1ULL << 0)
+#define SKIP_L1DFL_VMENTRY (1ULL << 3)
+#define MDS_NO             (1ULL << 5)
+#define PSCHANGE_MC_NO     (1ULL << 6)
+#define TSX_CTRL           (1ULL << 7)
+#define TAA_NO             (1ULL << 8)
+#define RFDS_NO            (1ULL << 27)
+#define RFDS_CLEAR         (1ULL << 28)
 
 static struct cpu_facts facts_of(enum cpu_vendor vendor, uint32_t family, uint32_t model)
 {
@@ -56,11 +67,71 @@ static void test_itlb_multihit_atoms(void **state)
     }
 }
 
+static unsigned defences(uint32_t leaf_7_ebx, uint32_t leaf_7_edx, uint64_t capabilities)
+{
+    struct cpu_facts facts = facts_of(CPU_INTEL, 6, 0x55);
+
+    facts.leaf_7_ebx = leaf_7_ebx;
+    facts.leaf_7_edx = leaf_7_edx;
+    facts.arch_capabilities = capabilities;
+    return errata_defences(&facts);
+}
+
+static void test_buffers(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t leaf_7_ebx;
+        uint32_t leaf_7_edx;
+        uint64_t capabilities;
+        unsigned expected;
+    } cases[] = {
+        {0, 0, 0, 0},        /* an emulator; or microcode whose VERW clears nothing */
+        {0, MD_CLEAR, 0, 1}, /* Broadwell, Skylake */
+        {RTM, MD_CLEAR, 0, 1},
+        {0, MD_CLEAR, MDS_NO, 0},   /* Ice Lake */
+        {RTM, MD_CLEAR, MDS_NO, 1}, /* Cascade Lake: TAA */
+        {RTM, MD_CLEAR, MDS_NO | TAA_NO, 0},
+        {0, MD_CLEAR, MDS_NO | TSX_CTRL, 1}, /* TSX off, but there */
+        {0, MD_CLEAR, MDS_NO | TSX_CTRL | TAA_NO, 0},
+        {0, MD_CLEAR, TAA_NO, 1},
+        {RTM, 0, 0, 0},
+        {0, MD_CLEAR, MDS_NO | RFDS_CLEAR, 1}, /* Alder Lake */
+        {0, 0, MDS_NO | RFDS_CLEAR, 1},
+        {0, MD_CLEAR, MDS_NO | RFDS_CLEAR | RFDS_NO, 0},
+        {0, MD_CLEAR, MDS_NO | RFDS_NO, 0},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(defences(cases[i].leaf_7_ebx, cases[i].leaf_7_edx, cases[i].capabilities),
+                         cases[i].expected);
+    }
+}
+
+static void test_cache(void **state)
+{
+    (void)state;
+    assert_int_equal(defences(0, FLUSH_L1D, 0), DEFENCE_FLUSH_CACHE);
+    assert_int_equal(defences(0, FLUSH_L1D | MD_CLEAR, 0),
+                     DEFENCE_FLUSH_CACHE | DEFENCE_CLEAR_BUFFERS);
+    assert_int_equal(defences(0, FLUSH_L1D, RDCL_NO), 0);
+    assert_int_equal(defences(0, FLUSH_L1D, SKIP_L1DFL_VMENTRY), 0);
+    assert_int_equal(defences(0, FLUSH_L1D, ~(RDCL_NO | SKIP_L1DFL_VMENTRY | RFDS_CLEAR)),
+                     DEFENCE_FLUSH_CACHE);
+
+    struct cpu_facts amd = facts_of(CPU_AMD, 0x19, 0x11);
+
+    amd.leaf_7_edx = FLUSH_L1D;
+    assert_int_equal(errata_defences(&amd), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_itlb_multihit),
         cmocka_unit_test(test_itlb_multihit_atoms),
+        cmocka_unit_test(test_buffers),
+        cmocka_unit_test(test_cache),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

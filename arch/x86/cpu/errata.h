@@ -10,13 +10,26 @@
 /* What CPUID and the MSRs say of a CPU. */
 struct cpu_facts {
     struct cpu_model model;
+    uint32_t leaf_7_ebx; /* CPUID.7.0, 0 if there is none */
+    uint32_t leaf_7_edx;
     uint64_t arch_capabilities; /* IA32_ARCH_CAPABILITIES, 0 if there is none (SDM Vol. 4, 2.1) */
 };
+
+/* What is done on each way into a guest and out of it. entry.asm knows the numbers too. */
+#define DEFENCE_CLEAR_BUFFERS (1U << 0) /* VERW, last before the entry */
+#define DEFENCE_FLUSH_CACHE   (1U << 1) /* IA32_FLUSH_CMD.L1D_FLUSH before the entry */
 
 /*
  * Whether a guest that changes the page size of code that it runs can stop the machine by a machine
  * check (CVE-2018-12207): then nothing that it may execute must be mapped for it in large pages.
  */
 bool errata_itlb_multihit(const struct cpu_facts *facts);
+
+/*
+ * The DEFENCE_ bits: what keeps a guest from seeing what its CPU handled before, for others too, of
+ * what this CPU needs and can do. Faults that take a device's own registers to exploit (MMIO stale
+ * data) do not count, for guests have none; nor do hyperthreads, for these take more.
+ */
+unsigned errata_defences(const struct cpu_facts *facts);
 
 #endif

@@ -29,9 +29,12 @@ struct cpu_model this_cpu_model(void)
 struct cpu_facts this_cpu_facts(void)
 {
     struct cpu_facts facts = {.model = this_cpu_model()};
-    uint32_t leaf_7_edx = cpuid(0, 0).eax >= 7 ? cpuid(7, 0).edx : 0;
 
-    if ((leaf_7_edx & CPUID_7_EDX_ARCH_CAPABILITIES) != 0) {
+    if (cpuid(0, 0).eax >= 7) {
+        facts.leaf_7_ebx = cpuid(7, 0).ebx;
+        facts.leaf_7_edx = cpuid(7, 0).edx;
+    }
+    if ((facts.leaf_7_edx & CPUID_7_EDX_ARCH_CAPABILITIES) != 0) {
         facts.arch_capabilities = read_msr(MSR_ARCH_CAPABILITIES);
     }
     return facts;

@@ -25,7 +25,10 @@ R13_AT equ 13 * 8
 R14_AT equ 14 * 8
 R15_AT equ 15 * 8
 
-; bool vmx_enter(uint64_t *general, bool launched)
+; Bit number of DEFENCE_CLEAR_BUFFERS in arch/x86/cpu/errata.h.
+CLEAR_BUFFERS equ 0
+
+; bool vmx_enter(uint64_t *general, bool launched, unsigned defences)
 ; True after an exit, false if VMLAUNCH or VMRESUME itself failed.
 vmx_enter:
         push    rbp             ; what the ABI has us keep
@@ -37,7 +40,8 @@ vmx_enter:
         push    rdi             ; the array, for the way back
         mov     eax, HOST_RSP
         vmwrite rax, rsp        ; the exit comes back to this very stack
-        test    sil, sil        ; ZF: first entry. MOV leaves the flags alone
+        test    sil, sil        ; ZF: first entry. BT and MOV leave it alone
+        bt      edx, CLEAR_BUFFERS      ; CF: with VERW
         mov     rax, [rdi + RAX_AT]
         mov     rcx, [rdi + RCX_AT]
         mov     rdx, [rdi + RDX_AT]
@@ -53,10 +57,20 @@ vmx_enter:
         mov     r14, [rdi + R14_AT]
         mov     r15, [rdi + R15_AT]
         mov     rdi, [rdi + RDI_AT]
+        jc      .clear
         jz      .launch
         vmresume
         jmp     .failed
 .launch:
+        vmlaunch
+        jmp     .failed
+.clear:                         ; what is in the CPU's buffers, but for the guest's own registers
+        jz      .clear_and_launch
+        verw    [selector]
+        vmresume
+        jmp     .failed
+.clear_and_launch:
+        verw    [selector]
         vmlaunch
 .failed:                        ; only reached if the guest was not entered
         pop     rdi
@@ -98,5 +112,8 @@ restore:
         pop     rbx
         pop     rbp
         ret
+
+        section .rodata
+selector: dw 0x10               ; of a data segment that may be written: only the side effect counts
 
         section .note.GNU-stack noalloc noexec nowrite progbits

@@ -39,11 +39,12 @@
  * (CVE-2015-8104, CVE-2015-5307), and #MC is the machine's, not the guest's. */
 #define EXCEPTIONS_WATCHED (1U << VECTOR_DEBUG | 1U << 17 | 1U << VECTOR_MACHINE_CHECK)
 
-bool vmx_enter(uint64_t *general, bool launched);
+bool vmx_enter(uint64_t *general, bool launched, unsigned defences);
 extern const uint8_t vmx_exit_point[];
 
 /* The machine's abilities, the same on all its CPUs; found once by requirements(). */
 static struct vmx_controls controls;
+static unsigned defences;
 static struct page_table_format ept_format = {
     .present = EPT_READ | EPT_WRITE | EPT_EXECUTE,
     .table = EPT_READ | EPT_WRITE | EPT_EXECUTE,
@@ -54,11 +55,9 @@ static bool vmx_supported(void)
     return (cpuid(1, 0).ecx & CPUID_1_ECX_VMX) != 0;
 }
 
-static uint64_t largest_page(void)
+static uint64_t largest_page(const struct cpu_facts *facts)
 {
-    const struct cpu_facts facts = this_cpu_facts();
-
-    if (errata_itlb_multihit(&facts)) {
+    if (errata_itlb_multihit(facts)) {
         return PAGE_SIZE;
     }
     return controls.ept_1g ? PAGE_SIZE_1G : PAGE_SIZE_2M;
@@ -82,7 +81,10 @@ static void vmx_requirements(requirement_report report, void *context)
            "switch on \"Intel Virtualization Technology\" or \"VT-x\" in the firmware's set-up, "
            "then power-cycle");
     if (vmx_controls_find(read_msr, &controls, report, context)) {
-        ept_format.largest_page = largest_page();
+        const struct cpu_facts facts = this_cpu_facts();
+
+        ept_format.largest_page = largest_page(&facts);
+        defences = errata_defences(&facts);
     }
 }
 
@@ -328,7 +330,11 @@ static void vmx_run(struct vcpu *vcpu, struct vm_exit *exit)
     if (backend->turn_limited) {
         limit_turn(vcpu);
     }
-    if (!vmx_enter(vcpu->general, backend->launched)) {
+    /* Whatever the exit was: speculation may have brought anything of the hypervisor's there. */
+    if ((defences & DEFENCE_FLUSH_CACHE) != 0) {
+        write_msr(MSR_FLUSH_CMD, 1);
+    }
+    if (!vmx_enter(vcpu->general, backend->launched, defences)) {
         exit->kind = EXIT_ENTRY_FAILED;
         exit->rip = vmcs_read(VMCS_GUEST_RIP);
         exit->code = vmcs_read(VMCS_INSTRUCTION_ERROR);
