@@ -9,9 +9,16 @@
 
 #include "arch/x86/cpu/errata.h"
 
+/* CPUID.7.2, 80000001H, 80000008H and 80000021H. */
+#define BHI_CTRL       (1U << 4)
+#define SVM            (1U << 2)
+#define IBPB           (1U << 12)
+#define AUTOMATIC_IBRS (1U << 8)
+#define SRSO_NO        (1U << 29)
 /* CPUID.7.0:EBX and EDX, and IA32_ARCH_CAPABILITIES. */
 #define RTM                (1U << 11)
 #define MD_CLEAR           (1U << 10)
+#define IBRS               (1U << 26)
 #define FLUSH_L1D          (1U << 28)
 #define RDCL_NO            (1ULL << 0)
 #define SKIP_L1DFL_VMENTRY (1ULL << 3)
@@ -125,13 +132,52 @@ static void test_cache(void **state)
     assert_int_equal(errata_defences(&amd), 0);
 }
 
+#define RESTRICTED (DEFENCE_FILL_RETURNS | DEFENCE_RESTRICT)
+#define BARRIER    (DEFENCE_FILL_RETURNS | DEFENCE_BARRIER)
+
+static void test_predictors(void **state)
+{
+    (void)state;
+    static const struct {
+        struct cpu_facts facts;
+        unsigned expected;
+    } cases[] = {
+        {{.ext_1_ecx = ~SVM, .leaf_7_edx = ~(IBRS | FLUSH_L1D | MD_CLEAR)}, 0},
+        {{.leaf_7_edx = IBRS}, RESTRICTED},
+        {{.leaf_7_edx = IBRS, .ext_8_ebx = IBPB}, RESTRICTED},
+        {{.ext_1_ecx = SVM}, 0},
+        {{.ext_1_ecx = SVM, .ext_8_ebx = ~IBPB}, 0},
+        {{.ext_1_ecx = SVM, .ext_8_ebx = IBPB}, BARRIER},
+        {{.ext_1_ecx = SVM, .ext_8_ebx = IBPB, .leaf_7_edx = IBRS}, BARRIER}, /* KVM shows both */
+        {{.ext_1_ecx = SVM, .ext_8_ebx = IBPB, .ext_21_eax = AUTOMATIC_IBRS}, BARRIER}, /* Zen 4 */
+        {{.ext_1_ecx = SVM, .ext_8_ebx = IBPB, .ext_21_eax = SRSO_NO}, BARRIER},
+        {{.ext_1_ecx = SVM, .ext_8_ebx = IBPB, .ext_21_eax = AUTOMATIC_IBRS | SRSO_NO},
+         DEFENCE_FILL_RETURNS}, /* Zen 5 */
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(errata_defences(&cases[i].facts), cases[i].expected);
+    }
+}
+
+static void test_hypervisors_own_restriction(void **state)
+{
+    (void)state;
+    const struct cpu_facts none = {.leaf_7_2_edx = ~BHI_CTRL, .ext_21_eax = ~AUTOMATIC_IBRS};
+    const struct cpu_facts both = {.leaf_7_2_edx = BHI_CTRL, .ext_21_eax = AUTOMATIC_IBRS};
+
+    assert_int_equal(errata_host_spec_ctrl(&none), 1);
+    assert_int_equal(errata_host_spec_ctrl(&both), 0x401);
+    assert_false(errata_automatic_ibrs(&none));
+    assert_true(errata_automatic_ibrs(&both));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_itlb_multihit),
-        cmocka_unit_test(test_itlb_multihit_atoms),
-        cmocka_unit_test(test_buffers),
-        cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_itlb_multihit), cmocka_unit_test(test_itlb_multihit_atoms),
+        cmocka_unit_test(test_buffers),       cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_predictors),    cmocka_unit_test(test_hypervisors_own_restriction),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

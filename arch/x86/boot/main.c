@@ -194,6 +194,7 @@ static bool describe_machine(struct seedvisor *seedvisor)
 {
     struct cpu_policy *policy = &seedvisor->policy;
     struct host *host = &seedvisor->host;
+    const struct cpu_facts facts = this_cpu_facts();
 
     host->tsc_frequency = tsc_find_frequency();
     if (host->tsc_frequency == 0) {
@@ -217,10 +218,13 @@ static bool describe_machine(struct seedvisor *seedvisor)
     policy->host = cpuid;
     policy->instructions = seedvisor->virtualization->guest_instructions() | random_quirks_shown();
     policy->tsc_frequency = host->tsc_frequency;
-    policy->arch_capabilities = this_cpu_facts().arch_capabilities;
+    policy->arch_capabilities = facts.arch_capabilities;
     cpu_policy_init(policy);
     resident_abilities_find(&host->resident, cpuid, policy->xcr0_allowed,
                             policy->arch_capabilities);
+    if ((errata_defences(&facts) & DEFENCE_RESTRICT) != 0) {
+        host->resident.spec_ctrl = false; /* it changes hands at each exit instead */
+    }
     if (!address_space_build(&seedvisor->page_table, host, &seedvisor->arena)) {
         report_no_memory();
         return false;

@@ -59,6 +59,12 @@ static inline void pause(void)
     __asm__ volatile("pause" : : : "memory");
 }
 
+/* No instruction after it is executed, in speculation either, before all older ones are done. */
+static inline void load_fence(void)
+{
+    __asm__ volatile("lfence" : : : "memory");
+}
+
 static inline void interrupts_off(void)
 {
     __asm__ volatile("cli" : : : "memory");

@@ -42,11 +42,12 @@ struct cpuid_registers {
 #define CR4_SMEP       (1ULL << 20)
 #define CR4_SMAP       (1ULL << 21)
 
-#define EFER_SCE  (1ULL << 0)
-#define EFER_LME  (1ULL << 8)
-#define EFER_LMA  (1ULL << 10)
-#define EFER_NXE  (1ULL << 11)
-#define EFER_SVME (1ULL << 12) /* APM Vol. 2, 3.1.7 */
+#define EFER_SCE    (1ULL << 0)
+#define EFER_LME    (1ULL << 8)
+#define EFER_LMA    (1ULL << 10)
+#define EFER_NXE    (1ULL << 11)
+#define EFER_SVME   (1ULL << 12) /* APM Vol. 2, 3.1.7 */
+#define EFER_AIBRSE (1ULL << 21)
 
 #define RFLAGS_CF    (1ULL << 0)
 #define RFLAGS_FIXED (1ULL << 1)

@@ -33,7 +33,13 @@ struct cpu_facts this_cpu_facts(void)
     if (cpuid(0, 0).eax >= 7) {
         facts.leaf_7_ebx = cpuid(7, 0).ebx;
         facts.leaf_7_edx = cpuid(7, 0).edx;
+        facts.leaf_7_2_edx = cpuid(7, 0).eax >= 2 ? cpuid(7, 2).edx : 0;
     }
+    uint32_t last = cpuid(0x80000000, 0).eax;
+
+    facts.ext_1_ecx = cpuid(0x80000001, 0).ecx;
+    facts.ext_8_ebx = last >= 0x80000008 ? cpuid(0x80000008, 0).ebx : 0;
+    facts.ext_21_eax = last >= 0x80000021 ? cpuid(0x80000021, 0).eax : 0;
     if ((facts.leaf_7_edx & CPUID_7_EDX_ARCH_CAPABILITIES) != 0) {
         facts.arch_capabilities = read_msr(MSR_ARCH_CAPABILITIES);
     }

@@ -3,6 +3,8 @@
         bits 64
         section .text
 
+%include "arch/x86/cpu/return_stack.inc"
+
         global  svm_enter:function hidden
 
 ; The registers that VMRUN leaves alone, at their places (encoding number * 8) in the array; RDI,
@@ -30,7 +32,13 @@
         mov     [rax + %2], %1
 %endmacro
 
-; void svm_enter(uint64_t *general, struct vmcb *vmcb, const void *host)
+; DEFENCE_ bits of arch/x86/cpu/errata.h.
+FILL_RETURNS equ 1 << 2
+BARRIER      equ 1 << 3
+PRED_CMD     equ 0x49           ; an MSR
+IBPB         equ 1
+
+; void svm_enter(uint64_t *general, struct vmcb *vmcb, const void *host, unsigned defences)
 svm_enter:
         push    rbp             ; what the ABI has us keep
         push    rbx
@@ -38,7 +46,8 @@ svm_enter:
         push    r13
         push    r14
         push    r15
-        push    rdi             ; the array and the host's VMCB, for the way back
+        push    rcx             ; the defences, the array and the host's VMCB, for the way back
+        push    rdi
         push    rdx
         clgi                    ; nothing comes between here and the guest, nor on the way back;
         sti                     ; in the guest it counts that our interrupts are on (15.21.1)
@@ -51,6 +60,19 @@ svm_enter:
         vmload                  ; our GS base and task register among it
         pop     rax
         EACH_GENERAL STORE_TO_RAX
+        pop     rsi
+        test    sil, BARRIER
+        jz      .no_barrier
+        mov     ecx, PRED_CMD
+        mov     eax, IBPB
+        xor     edx, edx
+        wrmsr
+.no_barrier:
+        test    sil, FILL_RETURNS
+        jz      .filled
+        FILL_RETURN_STACK
+.filled:
+        lfence                  ; nor does speculation come by another way to the return below
         xor     ecx, ecx        ; no value of the guest's stays where speculation could use it
         xor     edx, edx
         xor     esi, esi

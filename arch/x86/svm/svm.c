@@ -5,6 +5,7 @@
 
 #include "arch/x86/cpu/instructions.h"
 #include "arch/x86/cpu/registers.h"
+#include "arch/x86/cpu/this_cpu.h"
 #include "arch/x86/guest/machine.h"
 #include "arch/x86/svm/state.h"
 #include "vmm/log.h"
@@ -30,10 +31,12 @@
 #define NESTED_WRITE   (1ULL << 1)
 #define NESTED_USER    (1ULL << 2)
 
-void svm_enter(uint64_t *general, struct vmcb *vmcb, const void *host);
+void svm_enter(uint64_t *general, struct vmcb *vmcb, const void *host, unsigned defences);
 
 /* Found once by requirements(). */
 static struct svm_abilities abilities;
+static unsigned defences;
+static bool automatic_ibrs;
 static struct page_table_format nested_format = {
     .present = NESTED_PRESENT,
     .table = NESTED_PRESENT | NESTED_WRITE | NESTED_USER,
@@ -70,6 +73,10 @@ static void svm_requirements(requirement_report report, void *context)
         .flush_by_asid = (features.edx & SVM_EDX_FLUSH_BY_ASID) != 0,
         .asids = features.ebx,
     };
+    const struct cpu_facts facts = this_cpu_facts();
+
+    defences = errata_defences(&facts);
+    automatic_ibrs = errata_automatic_ibrs(&facts);
     nested_format.largest_page =
         (extended_cpuid(LEAF_FEATURES).edx & FEATURES_EDX_1G) != 0 ? PAGE_SIZE_1G : PAGE_SIZE_2M;
     report(context, "SVM not locked off (VM_CR.SVMDIS)",
@@ -110,7 +117,7 @@ static bool svm_enable(struct arena *arena)
     if ((read_msr(MSR_VM_CR) & VM_CR_DISABLED) != 0) {
         write_msr(MSR_VM_CR, read_msr(MSR_VM_CR) & ~VM_CR_DISABLED);
     }
-    write_msr(MSR_EFER, read_msr(MSR_EFER) | EFER_SVME);
+    write_msr(MSR_EFER, read_msr(MSR_EFER) | EFER_SVME | (automatic_ibrs ? EFER_AIBRSE : 0));
     write_msr(MSR_VM_HSAVE_PA, (uintptr_t)save_area);
     return true;
 }
@@ -118,7 +125,7 @@ static bool svm_enable(struct arena *arena)
 static void svm_disable(void)
 {
     write_msr(MSR_VM_HSAVE_PA, 0);
-    write_msr(MSR_EFER, read_msr(MSR_EFER) & ~EFER_SVME);
+    write_msr(MSR_EFER, read_msr(MSR_EFER) & ~(EFER_SVME | EFER_AIBRSE));
 }
 
 static bool svm_vm_create(struct vm *vm, struct arena *arena)
@@ -235,7 +242,7 @@ static void svm_run(struct vcpu *vcpu, struct vm_exit *exit)
     uint64_t priority = load_task_priority(vmcb, apic);
 
     svm_offer_interrupt(backend);
-    svm_enter(vcpu->general, vmcb, backend->host);
+    svm_enter(vcpu->general, vmcb, backend->host, defences);
     svm_withdraw_interrupt(backend);
     vcpu->general[GENERAL_RAX] = vmcb->state.rax;
     save_task_priority(vmcb, apic, priority);

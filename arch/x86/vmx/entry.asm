@@ -3,6 +3,8 @@
         bits 64
         section .text
 
+%include "arch/x86/cpu/return_stack.inc"
+
         global  vmx_enter:function hidden
         global  vmx_exit_point:function hidden
 
@@ -25,8 +27,9 @@ R13_AT equ 13 * 8
 R14_AT equ 14 * 8
 R15_AT equ 15 * 8
 
-; Bit number of DEFENCE_CLEAR_BUFFERS in arch/x86/cpu/errata.h.
+; DEFENCE_ bits of arch/x86/cpu/errata.h: the number of one, the other as a mask.
 CLEAR_BUFFERS equ 0
+FILL_RETURNS  equ 1 << 2
 
 ; bool vmx_enter(uint64_t *general, bool launched, unsigned defences)
 ; True after an exit, false if VMLAUNCH or VMRESUME itself failed.
@@ -37,7 +40,8 @@ vmx_enter:
         push    r13
         push    r14
         push    r15
-        push    rdi             ; the array, for the way back
+        push    rdx             ; the defences and the array, for the way back
+        push    rdi
         mov     eax, HOST_RSP
         vmwrite rax, rsp        ; the exit comes back to this very stack
         test    sil, sil        ; ZF: first entry. BT and MOV leave it alone
@@ -73,7 +77,7 @@ vmx_enter:
         verw    [selector]
         vmlaunch
 .failed:                        ; only reached if the guest was not entered
-        pop     rdi
+        add     rsp, 16
         xor     eax, eax
         jmp     restore
 
@@ -95,6 +99,12 @@ vmx_exit_point:                 ; VMCS_HOST_RIP: every register but RSP is the g
         mov     [rdi + R15_AT], r15
         pop     rax
         mov     [rdi + RDI_AT], rax
+        pop     rdx
+        test    dl, FILL_RETURNS
+        jz      .filled
+        FILL_RETURN_STACK
+.filled:
+        lfence                  ; nor does speculation come by another way to the return below
         xor     ecx, ecx        ; no value of the guest's stays where speculation could use it
         xor     edx, edx
         xor     esi, esi

@@ -33,6 +33,7 @@ struct backend_vcpu {
     uint64_t cr2;                        /* this and the next two: while another vCPU has the CPU */
     uint64_t dr6;
     uint64_t msrs[VMX_RESIDENT_MSRS];
+    uint64_t spec_ctrl; /* the guest's, while it does not run; only with DEFENCE_RESTRICT */
     bool launched;
     bool turn_limited;     /* the VMX-preemption timer is on */
     bool event_queued;     /* the entry-event field is set for the next entry */

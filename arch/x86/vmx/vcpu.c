@@ -185,6 +185,7 @@ void vmx_vcpu_start(struct vcpu *vcpu, const struct vcpu_start *start)
     for (unsigned i = 0; i < VMX_RESIDENT_MSRS; i++) {
         write_msr(resident_msrs[i], 0);
     }
+    vcpu->backend->spec_ctrl = 0;
     vcpu->general[GENERAL_RAX] = start->rax;
     vcpu->general[GENERAL_RBX] = start->rbx;
     vcpu->general[GENERAL_RSI] = start->rsi;

@@ -45,6 +45,7 @@ extern const uint8_t vmx_exit_point[];
 /* The machine's abilities, the same on all its CPUs; found once by requirements(). */
 static struct vmx_controls controls;
 static unsigned defences;
+static uint64_t host_spec_ctrl;
 static struct page_table_format ept_format = {
     .present = EPT_READ | EPT_WRITE | EPT_EXECUTE,
     .table = EPT_READ | EPT_WRITE | EPT_EXECUTE,
@@ -85,6 +86,7 @@ static void vmx_requirements(requirement_report report, void *context)
 
         ept_format.largest_page = largest_page(&facts);
         defences = errata_defences(&facts);
+        host_spec_ctrl = errata_host_spec_ctrl(&facts);
     }
 }
 
@@ -321,6 +323,27 @@ static void set_turn_limit(struct vcpu *vcpu, bool on)
     }
 }
 
+static void before_entry(const struct backend_vcpu *backend)
+{
+    /* Whatever the exit was: speculation may have brought anything of the hypervisor's there. */
+    if ((defences & DEFENCE_FLUSH_CACHE) != 0) {
+        write_msr(MSR_FLUSH_CMD, 1);
+    }
+    if ((defences & DEFENCE_RESTRICT) != 0) {
+        write_msr(MSR_SPEC_CTRL, backend->spec_ctrl);
+    }
+}
+
+/* No indirect branch may come before this is done, nor be speculated about: hence the fence. */
+static void after_exit(struct backend_vcpu *backend)
+{
+    if ((defences & DEFENCE_RESTRICT) != 0) {
+        backend->spec_ctrl = read_msr(MSR_SPEC_CTRL);
+        write_msr(MSR_SPEC_CTRL, host_spec_ctrl);
+    }
+    load_fence();
+}
+
 static void vmx_run(struct vcpu *vcpu, struct vm_exit *exit)
 {
     struct backend_vcpu *backend = vcpu->backend;
@@ -330,11 +353,11 @@ static void vmx_run(struct vcpu *vcpu, struct vm_exit *exit)
     if (backend->turn_limited) {
         limit_turn(vcpu);
     }
-    /* Whatever the exit was: speculation may have brought anything of the hypervisor's there. */
-    if ((defences & DEFENCE_FLUSH_CACHE) != 0) {
-        write_msr(MSR_FLUSH_CMD, 1);
-    }
-    if (!vmx_enter(vcpu->general, backend->launched, defences)) {
+    before_entry(backend);
+    bool entered = vmx_enter(vcpu->general, backend->launched, defences);
+
+    after_exit(backend);
+    if (!entered) {
         exit->kind = EXIT_ENTRY_FAILED;
         exit->rip = vmcs_read(VMCS_GUEST_RIP);
         exit->code = vmcs_read(VMCS_INSTRUCTION_ERROR);
