@@ -115,6 +115,23 @@ static void test_buffers(void **state)
     }
 }
 
+/* TSA: by family, for no bit of CPUID tells. */
+static void test_buffers_of_amd(void **state)
+{
+    (void)state;
+    const struct cpu_facts zen_2 = facts_of(CPU_AMD, 0x17, 0x31);
+    const struct cpu_facts zen_3 = facts_of(CPU_AMD, 0x19, 0x01);
+    const struct cpu_facts zen_4 = facts_of(CPU_AMD, 0x19, 0x11);
+    const struct cpu_facts zen_5 = facts_of(CPU_AMD, 0x1a, 0x44);
+    const struct cpu_facts other = facts_of(CPU_INTEL, 0x19, 0x11);
+
+    assert_int_equal(errata_defences(&zen_2), 0);
+    assert_int_equal(errata_defences(&zen_3), DEFENCE_CLEAR_BUFFERS);
+    assert_int_equal(errata_defences(&zen_4), DEFENCE_CLEAR_BUFFERS);
+    assert_int_equal(errata_defences(&zen_5), 0);
+    assert_int_equal(errata_defences(&other), 0);
+}
+
 static void test_cache(void **state)
 {
     (void)state;
@@ -126,7 +143,7 @@ static void test_cache(void **state)
     assert_int_equal(defences(0, FLUSH_L1D, ~(RDCL_NO | SKIP_L1DFL_VMENTRY | RFDS_CLEAR)),
                      DEFENCE_FLUSH_CACHE);
 
-    struct cpu_facts amd = facts_of(CPU_AMD, 0x19, 0x11);
+    struct cpu_facts amd = facts_of(CPU_AMD, 0x1a, 0x44);
 
     amd.leaf_7_edx = FLUSH_L1D;
     assert_int_equal(errata_defences(&amd), 0);
@@ -175,9 +192,13 @@ static void test_hypervisors_own_restriction(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_itlb_multihit), cmocka_unit_test(test_itlb_multihit_atoms),
-        cmocka_unit_test(test_buffers),       cmocka_unit_test(test_cache),
-        cmocka_unit_test(test_predictors),    cmocka_unit_test(test_hypervisors_own_restriction),
+        cmocka_unit_test(test_itlb_multihit),
+        cmocka_unit_test(test_itlb_multihit_atoms),
+        cmocka_unit_test(test_buffers),
+        cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_buffers_of_amd),
+        cmocka_unit_test(test_predictors),
+        cmocka_unit_test(test_hypervisors_own_restriction),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

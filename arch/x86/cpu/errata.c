@@ -62,8 +62,10 @@ static bool buffers_leak(const struct cpu_facts *facts)
     uint64_t capabilities = facts->arch_capabilities;
     bool has_tsx = (facts->leaf_7_ebx & LEAF_7_EBX_RTM) != 0 || (capabilities & TSX_CTRL) != 0;
     bool sampling = (capabilities & MDS_NO) == 0 || (has_tsx && (capabilities & TAA_NO) == 0);
+    /* TSA (AMD-SB-7029): Zen 3 and 4; with older microcode VERW clears nothing. */
+    bool scheduling = facts->model.vendor == CPU_AMD && facts->model.family == 0x19;
 
-    return ((facts->leaf_7_edx & LEAF_7_EDX_MD_CLEAR) != 0 && sampling) ||
+    return ((facts->leaf_7_edx & LEAF_7_EDX_MD_CLEAR) != 0 && sampling) || scheduling ||
            (capabilities & (RFDS_NO | RFDS_CLEAR)) == RFDS_CLEAR;
 }
 

@@ -32,11 +32,12 @@
         mov     [rax + %2], %1
 %endmacro
 
-; DEFENCE_ bits of arch/x86/cpu/errata.h.
-FILL_RETURNS equ 1 << 2
-BARRIER      equ 1 << 3
-PRED_CMD     equ 0x49           ; an MSR
-IBPB         equ 1
+; DEFENCE_ bits of arch/x86/cpu/errata.h: the number of one, the others as masks.
+CLEAR_BUFFERS equ 0
+FILL_RETURNS  equ 1 << 2
+BARRIER       equ 1 << 3
+PRED_CMD      equ 0x49          ; an MSR
+IBPB          equ 1
 
 ; void svm_enter(uint64_t *general, struct vmcb *vmcb, const void *host, unsigned defences)
 svm_enter:
@@ -53,7 +54,11 @@ svm_enter:
         sti                     ; in the guest it counts that our interrupts are on (15.21.1)
         mov     rax, rsi
         vmload
+        bt      ecx, CLEAR_BUFFERS      ; CF: with VERW. MOV leaves it alone
         EACH_GENERAL LOAD_FROM_RDI
+        jnc     .run
+        verw    [selector]      ; what is in the CPU's buffers, but for the guest's own registers
+.run:
         vmrun                   ; comes back with our RSP and RAX, the other registers the guest's
         vmsave
         pop     rax
@@ -90,5 +95,8 @@ svm_enter:
         pop     rbx
         pop     rbp
         ret
+
+        section .rodata
+selector: dw 0x10               ; of a data segment that may be written: only the side effect counts
 
         section .note.GNU-stack noalloc noexec nowrite progbits
