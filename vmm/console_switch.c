@@ -56,6 +56,21 @@ void console_channel_finish_line(struct console_channel *channel)
     spin_lock_release(&channel->owner->lock);
 }
 
+static void lock(struct console_switch *consoles)
+{
+    if (__atomic_load_n(&consoles->ending, __ATOMIC_ACQUIRE)) {
+        spin_lock_seize(&consoles->lock, consoles->patience);
+    } else {
+        spin_lock_acquire(&consoles->lock);
+    }
+}
+
+void console_switch_end(struct console_switch *consoles, uint64_t patience)
+{
+    consoles->patience = patience;
+    __atomic_store_n(&consoles->ending, true, __ATOMIC_RELEASE);
+}
+
 static size_t own_room(const struct console_switch *consoles)
 {
     return CONSOLE_OWN - (size_t)(consoles->own_head - consoles->own_tail);
@@ -63,7 +78,7 @@ static size_t own_room(const struct console_switch *consoles)
 
 bool console_switch_write(struct console_switch *consoles, const char *line, size_t length)
 {
-    spin_lock_acquire(&consoles->lock);
+    lock(consoles);
     bool fits = length <= own_room(consoles);
 
     for (size_t i = 0; fits && i < length; i++) {
@@ -79,7 +94,7 @@ bool console_switch_write(struct console_switch *consoles, const char *line, siz
 
 size_t console_switch_room(struct console_switch *consoles)
 {
-    spin_lock_acquire(&consoles->lock);
+    lock(consoles);
     size_t room = own_room(consoles) - (consoles->staged > 0 ? 1 : 0);
 
     spin_lock_release(&consoles->lock);
@@ -245,7 +260,7 @@ size_t console_switch_take(struct console_switch *consoles, uint8_t *bytes, size
 {
     size_t taken = 0;
 
-    spin_lock_acquire(&consoles->lock);
+    lock(consoles);
     while (taken < size) {
         if (consoles->staged == 0) {
             fill_stage(consoles);
@@ -297,7 +312,7 @@ void console_switch_set_mode(struct console_switch *consoles, enum console_mode 
 
 void console_switch_finish(struct console_switch *consoles)
 {
-    spin_lock_acquire(&consoles->lock);
+    lock(consoles);
     consoles->held = false;
     for (unsigned i = 0; i < consoles->count; i++) {
         consoles->channels[i]->line_end = consoles->channels[i]->head;

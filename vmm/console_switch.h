@@ -56,6 +56,8 @@ struct console_channel {
  */
 struct console_switch {
     struct spin_lock lock;
+    bool ending;       /* the lock is waited for no longer than `patience`, in ticks */
+    uint64_t patience; /* see console_switch_end() */
     enum console_mode mode;
     bool held; /* guests' output waits, while a listing is printed */
     unsigned count;
@@ -109,6 +111,12 @@ void console_switch_set_mode(struct console_switch *consoles, enum console_mode 
 
 /* The run is over: lets held output go, and counts all guests' unfinished lines as finished. */
 void console_switch_finish(struct console_switch *consoles);
+
+/*
+ * The machine's end has begun, and some CPU may have stopped with the lock held: what shows the
+ * hypervisor's own lines waits for it no longer than `patience` ticks from now on.
+ */
+void console_switch_end(struct console_switch *consoles, uint64_t patience);
 
 /* Keeps guests' output back, or lets it go on. */
 void console_switch_hold(struct console_switch *consoles, bool hold);

@@ -3,6 +3,7 @@
 #define VMM_SPIN_LOCK_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "vmm/host.h"
 
@@ -17,6 +18,19 @@ static inline void spin_lock_acquire(struct spin_lock *lock)
         while (__atomic_load_n(&lock->held, __ATOMIC_RELAXED)) {
             host_pause();
         }
+    }
+}
+
+/*
+ * The same, but who holds it for longer than `ticks` is taken for stopped, and the lock is the
+ * caller's: for the machine's end, which must come whatever the CPUs were doing.
+ */
+static inline void spin_lock_seize(struct spin_lock *lock, uint64_t ticks)
+{
+    uint64_t begin = host_ticks();
+
+    while (__atomic_test_and_set(&lock->held, __ATOMIC_ACQUIRE) && host_ticks() - begin < ticks) {
+        host_pause();
     }
 }
 

@@ -1,4 +1,5 @@
 /* Tests of the console switch: what the port is given, byte for byte, in every mode. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,9 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "guest-tests/host/scripted_host.h"
 #include "vmm/console_switch.h"
 
 static struct console_switch consoles;
@@ -19,6 +22,7 @@ static char port[3 * CONSOLE_RING];
 static int set_up(void **state)
 {
     (void)state;
+    scripted_host_reset();
     memset(&consoles, 0, sizeof(consoles));
     memset(&a, 0, sizeof(a));
     memset(&b, 0, sizeof(b));
@@ -456,6 +460,72 @@ static void test_long_name_is_cut(void **state)
     assert_string_equal(taken(), "[a-name-that-is-longer-than-any-] x\r\n");
 }
 
+static size_t flushed(void)
+{
+    return strlen(taken());
+}
+
+static size_t room(void)
+{
+    return console_switch_room(&consoles);
+}
+
+static size_t finished(void)
+{
+    console_switch_finish(&consoles);
+    return 0;
+}
+
+static pthread_t worker;
+static bool worked;
+
+static void *work_for_a_while(void *unused)
+{
+    (void)unused;
+    (void)usleep(20000);
+    __atomic_store_n(&worked, true, __ATOMIC_SEQ_CST);
+    spin_lock_release(&consoles.lock);
+    return NULL;
+}
+
+/* A CPU was stopped while it held the lock: what it does not give back is taken from it, once. */
+static void test_end_takes_the_lock_from_who_has_stopped(void **state)
+{
+    (void)state;
+    scripted_host.step = 1;
+    own_line("before\r\n");
+    spin_lock_acquire(&consoles.lock);
+    console_switch_end(&consoles, 1000);
+    own_line("PANIC\r\n");
+    assert_in_range(scripted_host.ticks, 1000, 1002);
+    assert_string_equal(taken(), "before\r\nPANIC\r\n");
+    assert_int_equal(console_switch_room(&consoles), CONSOLE_OWN);
+    assert_true(scripted_host.ticks < 1020); /* it is free from then on */
+
+    static size_t (*const takers[])(void) = {flushed, room, finished};
+
+    for (unsigned i = 0; i < 3; i++) {
+        spin_lock_acquire(&consoles.lock);
+        scripted_host.ticks = 0;
+        (void)takers[i]();
+        assert_in_range(scripted_host.ticks, 1000, 1010);
+    }
+}
+
+/* Who is at work is waited for. */
+static void test_end_waits_for_who_is_at_work(void **state)
+{
+    (void)state;
+    scripted_host.step = 1;
+    console_switch_end(&consoles, UINT64_MAX);
+    spin_lock_acquire(&consoles.lock);
+    assert_int_equal(pthread_create(&worker, NULL, work_for_a_while, NULL), 0);
+    own_line("PANIC\r\n");
+    assert_true(__atomic_load_n(&worked, __ATOMIC_SEQ_CST));
+    pthread_join(worker, NULL);
+    assert_string_equal(taken(), "PANIC\r\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -485,6 +555,8 @@ int main(void)
         cmocka_unit_test_setup(test_typing_goes_to_the_guest_in_view, set_up),
         cmocka_unit_test_setup(test_too_much_typing_is_lost, set_up),
         cmocka_unit_test_setup(test_long_name_is_cut, set_up),
+        cmocka_unit_test_setup(test_end_takes_the_lock_from_who_has_stopped, set_up),
+        cmocka_unit_test_setup(test_end_waits_for_who_is_at_work, set_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -255,6 +255,8 @@ SCENARIOS = {
     "unmapped": Scenario(linux("crash=unmapped")),
     # The hypervisor fails.
     "panic": Scenario(linux("poweroff", host="debug.panic_after_exits = 3000\ntrace = on")),
+    "panic-hard": Scenario(linux("poweroff", host="debug.panic_after_exits = 3000", vcpus=2), cpus=2,
+                           accels=("tcg",), efi=FAULTS),
     # Refusals: nothing of Linux is needed, or only its name.
     "no-virtualization": Scenario(
         linux("poweroff"), accels=("bochs", "tcg"),

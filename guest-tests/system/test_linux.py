@@ -125,3 +125,14 @@ def test_panic_prints_registers_and_last_exits(outcome):
     outcome.must_say(r"last exits \(3000 in all\):")
     outcome.must_say(r"2999: tsc \d+ rip 0x[0-9a-f]+ [a-z]")
     outcome.must_end(2)
+
+
+@pytest.mark.scenario("panic-hard")
+def test_machine_check_of_all_cpus_amid_console_output_is_reported(outcome):
+    """The build for tests raises it on both CPUs, one of which holds the console's locks."""
+    outcome.must_say(r"^seedvisor: PANIC: exception 18, error code 0x0, .* in the hypervisor at 0x")
+    outcome.must_say(r"^seedvisor: PANIC as well, on CPU [01]: exception 18, error code 0x0,")
+    outcome.must_say(r"^seedvisor: MCG_STATUS 0x0, machine check banks: 10$")
+    outcome.must_say(r"^seedvisor: bank 1: STATUS 0xf{16}, ADDR 0xbad000, MISC 0x0$")
+    outcome.must_say(r"^seedvisor: CPU [01], APIC ID [01], RSP [0-9a-f]{16}, NMIs 0$")
+    outcome.must_end(2)

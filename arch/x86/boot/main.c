@@ -256,7 +256,7 @@ static _Noreturn void leave_firmware(struct seedvisor *seedvisor)
         panic("the firmware does not let go: ExitBootServices failed");
     }
     interrupts_off();
-    console_leave_firmware();
+    console_leave_firmware(seedvisor->host.tsc_frequency);
     cpu_build_idt();
     run_on_own_stack(seedvisor);
 }

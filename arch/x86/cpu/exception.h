@@ -35,4 +35,7 @@ bool msr_set_bits(uint32_t msr, uint64_t bits);
  */
 void exception_handle(struct exception_frame *frame);
 
+/* vmm/panic.h's panic() for an exception, whose registers it prints. */
+_Noreturn void panic_exception(const struct exception_frame *frame);
+
 #endif

@@ -70,6 +70,14 @@ static inline void interrupts_off(void)
     __asm__ volatile("cli" : : : "memory");
 }
 
+/* An NMI ends a HLT. */
+static inline _Noreturn void halt_for_good(void)
+{
+    for (;;) {
+        __asm__ volatile("cli; hlt" : : : "memory");
+    }
+}
+
 /* STI holds interrupts off for one more instruction, so nothing slips between it and HLT. */
 static inline void interrupts_on_and_halt(void)
 {
@@ -136,7 +144,7 @@ DEFINE_CONTROL_REGISTER(dr2)
 DEFINE_CONTROL_REGISTER(dr3)
 DEFINE_CONTROL_REGISTER(dr6)
 
-/* The memory operand of LGDT, LIDT and SIDT. */
+/* The memory operand of LGDT, LIDT, SGDT and SIDT. */
 struct descriptor_table {
     uint16_t limit;
     uint64_t base;
@@ -150,6 +158,11 @@ static inline void load_gdt(const struct descriptor_table *table)
 static inline void load_idt(const struct descriptor_table *table)
 {
     __asm__ volatile("lidt %0" : : "m"(*table));
+}
+
+static inline void store_gdt(struct descriptor_table *table)
+{
+    __asm__ volatile("sgdt %0" : "=m"(*table));
 }
 
 static inline void store_idt(struct descriptor_table *table)

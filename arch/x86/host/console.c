@@ -4,6 +4,12 @@
 #include "arch/x86/cpu/instructions.h"
 #include "arch/x86/host/uart.h"
 
+/* A port that takes nothing for so long is dead; a poll takes about a microsecond. */
+#define STALL_POLLS 10000000U
+
+/* Of a second: who holds a lock for longer than that is not at work. */
+#define PATIENCE_PER_SECOND 10U
+
 #define WORK_FIFOS 16U /* bound of console_work(); a virtual port is always ready for more */
 
 struct console {
@@ -11,6 +17,8 @@ struct console {
     struct spin_lock port; /* who holds it takes from the switch and writes to the port */
     bool serial;
     bool serial_too;
+    bool ending;
+    uint64_t patience; /* ticks; 0 as long as there is no other CPU */
     void (*firmware)(const char *text, size_t length);
 };
 
@@ -43,10 +51,22 @@ void console_init(void (*firmware)(const char *text, size_t length), bool serial
     console.serial = host_uart_init(&host_uart_com1);
 }
 
-void console_leave_firmware(void)
+void console_leave_firmware(uint64_t tsc_frequency)
 {
+    console.patience = tsc_frequency / PATIENCE_PER_SECOND;
     console.firmware = NULL;
     console.serial_too = true;
+}
+
+void console_end(void)
+{
+    console_switch_end(&console.consoles, console.patience);
+    __atomic_store_n(&console.ending, true, __ATOMIC_RELEASE);
+}
+
+static bool is_ending(void)
+{
+    return __atomic_load_n(&console.ending, __ATOMIC_ACQUIRE);
 }
 
 struct console_switch *console_consoles(void)
@@ -62,7 +82,7 @@ void console_write(const char *line, size_t length)
             return;
         }
     }
-    while (!console_switch_write(&console.consoles, line, length)) {
+    while (!console_switch_write(&console.consoles, line, length) && !is_ending()) {
         spin_lock_acquire(&console.port);
         if (port_ready()) {
             (void)move_some();
@@ -100,10 +120,15 @@ bool console_work(uint64_t ticks)
 void console_flush(void)
 {
     console_switch_finish(&console.consoles);
-    spin_lock_acquire(&console.port);
-    while (console_switch_room(&console.consoles) < CONSOLE_OWN) {
-        if (port_ready()) {
-            (void)move_some();
+    if (is_ending()) {
+        spin_lock_seize(&console.port, console.patience);
+    } else {
+        spin_lock_acquire(&console.port);
+    }
+    for (unsigned polls = 0;
+         polls < STALL_POLLS && console_switch_room(&console.consoles) < CONSOLE_OWN; polls++) {
+        if (port_ready() && move_some()) {
+            polls = 0;
         }
     }
     spin_lock_release(&console.port);
@@ -111,6 +136,14 @@ void console_flush(void)
         host_uart_drain(&host_uart_com1);
     }
 }
+
+#ifdef SEEDVISOR_FAULTS
+void console_hold_locks(void)
+{
+    spin_lock_acquire(&console.port);
+    spin_lock_acquire(&console.consoles.lock);
+}
+#endif
 
 bool console_read(uint8_t *byte)
 {

@@ -14,13 +14,15 @@
  * (not if the firmware's own console already goes there).
  */
 void console_init(void (*firmware)(const char *text, size_t length), bool serial_too);
-void console_leave_firmware(void);
+
+/* Boot services are left. `tsc_frequency` is in Hz. */
+void console_leave_firmware(uint64_t tsc_frequency);
 
 /* What the port is shared by; the machine's only one. */
 struct console_switch *console_consoles(void);
 
 /* A line of the hypervisor's own, of at most CONSOLE_LINE bytes with its CR and LF. Waits for the
- * port only if there is no room for it. */
+ * port only if there is no room for it; once the end has begun it is lost then. */
 void console_write(const char *line, size_t length);
 
 /*
@@ -30,8 +32,20 @@ void console_write(const char *line, size_t length);
 bool console_work(uint64_t ticks);
 
 /*
+ * The machine's end has begun: from now on nobody is waited for for ever. A CPU that holds a lock
+ * of the console for longer than a tenth of a second has stopped. May be called again, on any CPU.
+ */
+void console_end(void);
+
+#ifdef SEEDVISOR_FAULTS
+/* As if this CPU had been stopped in the midst of its work here. */
+void console_hold_locks(void);
+#endif
+
+/*
  * Shows all own lines, with what guests on show wrote before them, and waits until the port has
- * sent it. For the end of the run: guests' lines count as finished.
+ * sent it, or has taken nothing for some ten seconds. For the end of the run: guests' lines count
+ * as finished.
  */
 void console_flush(void);
 

@@ -7,6 +7,7 @@
 #include "arch/x86/guest/machine.h"
 #include "arch/x86/host/console.h"
 #include "arch/x86/host/emulator.h"
+#include "arch/x86/host/power.h"
 #include "devices/rng/egd.h"
 #include "vmm/host.h"
 #include "vmm/monitor.h"
@@ -219,6 +220,7 @@ bool host_log_behind(void)
 __attribute__((noinline)) static void work(struct cpu *cpu, uint64_t now)
 {
     cpu->next_work = now + host->tsc_frequency / WORK_PER_SECOND;
+    power_stand_aside();
     if (cpu->index == 0) { /* one CPU is enough to serve the serial port */
         serve_console(now);
     }

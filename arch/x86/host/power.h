@@ -2,6 +2,7 @@
 #ifndef ARCH_X86_HOST_POWER_H
 #define ARCH_X86_HOST_POWER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* What a run amounts to; tools/launch makes it the exit status. */
@@ -23,7 +24,17 @@ struct firmware_power {
 
 void power_init(const struct firmware_power *firmware);
 
-/* Flushes the console, tells an emulator the result, and switches the machine off. */
+/*
+ * Begins the machine's end on this CPU, whose it is from now on: two CPUs must not be in the
+ * firmware at once. False if another CPU's it is; true if it has been this one's before.
+ */
+bool power_take(void);
+
+/* Stops this CPU for good if the end has begun on another one. With no lock held. */
+void power_stand_aside(void);
+
+/* Flushes the console, tells an emulator the result, and switches the machine off; on the CPU whose
+ * the end is, others stop for good. */
 _Noreturn void power_off(enum run_result result);
 
 #endif
