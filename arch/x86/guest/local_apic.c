@@ -9,7 +9,6 @@
 
 #define VERSION       0x00050014U /* integrated, entries up to LVT 5 (SDM 11.4.8) */
 #define FIRST_VECTOR  16          /* those below are illegal (SDM 11.5.2) */
-#define VECTOR_WORDS  8           /* ISR, TMR and IRR: 256 bits each, 32 in every 16 bytes */
 #define DISPATCH_MOST 64
 
 /* Read-only bits of LVT entries (SDM 11.5.1). */
@@ -118,15 +117,15 @@ static inline uint32_t any_of(const uint32_t *bits)
 
 static uint32_t any_of_bank(const struct local_apic *apic, uint32_t bank)
 {
-    return any_of(word(apic, bank)) | any_of(word(apic, bank) + 4 * VECTOR_WORDS / 2);
+    return any_of(word(apic, bank)) | any_of(word(apic, bank) + 4 * APIC_VECTOR_WORDS / 2);
 }
 
 /* Asked several times an exit, and most banks are empty. */
 static int highest_vector(const struct local_apic *apic, uint32_t bank)
 {
     const uint32_t *bits = word(apic, bank);
-    uint32_t upper = any_of(bits + 4 * VECTOR_WORDS / 2);
-    int i = upper != 0 ? VECTOR_WORDS - 1 : VECTOR_WORDS / 2 - 1;
+    uint32_t upper = any_of(bits + 4 * APIC_VECTOR_WORDS / 2);
+    int i = upper != 0 ? APIC_VECTOR_WORDS - 1 : APIC_VECTOR_WORDS / 2 - 1;
 
     if ((upper | any_of(bits)) == 0) {
         return -1;
@@ -143,43 +142,41 @@ static int highest_vector(const struct local_apic *apic, uint32_t bank)
 
 /* Vectors on their way into the page. */
 
-/* In one word of 32 vectors; `level` are those of them that are level-triggered. */
-static void enter_vectors(struct local_apic *apic, uint32_t vector, uint32_t posted, uint32_t level)
+/* Those of word `i` that were posted, with their trigger modes. */
+static void enter_vectors(struct local_apic *apic, unsigned i)
 {
-    uint32_t mode_offset = vector_offset(APIC_TMR, vector);
-    uint32_t irr_offset = vector_offset(APIC_IRR, vector);
-    uint32_t modes = get(apic, mode_offset);
-    uint32_t changed = (modes ^ level) & posted;
+    uint32_t posted = __atomic_exchange_n(&apic->posted[i], 0, __ATOMIC_SEQ_CST);
+    uint32_t level = __atomic_load_n(&apic->posted_level[i], __ATOMIC_SEQ_CST);
+    uint32_t *irr = word(apic, vector_offset(APIC_IRR, 32 * i));
+    uint32_t *modes = word(apic, vector_offset(APIC_TMR, 32 * i));
+    uint32_t changed = (load(modes) ^ level) & posted;
 
     if (changed != 0) {
-        set(apic, mode_offset, modes ^ changed);
+        __atomic_store_n(modes, load(modes) ^ changed, __ATOMIC_RELAXED);
         apic->mode_changes++;
     }
-    set(apic, irr_offset, get(apic, irr_offset) | posted);
+    __atomic_store_n(irr, load(irr) | posted, __ATOMIC_RELAXED);
 }
 
-static uint64_t posted_vectors(const struct local_apic *apic, unsigned i)
+static uint32_t posted_words(const struct local_apic *apic)
 {
-    return __atomic_load_n(&apic->posted[i], __ATOMIC_SEQ_CST);
+    return __atomic_load_n(&apic->posted_words, __ATOMIC_SEQ_CST);
 }
 
 bool local_apic_has_requests(const struct local_apic *apic)
 {
-    return apic->requested || (posted_vectors(apic, 0) | posted_vectors(apic, 1) |
-                               posted_vectors(apic, 2) | posted_vectors(apic, 3)) != 0;
+    return apic->requested || posted_words(apic) != 0;
 }
 
 static void collect(struct local_apic *apic)
 {
-    for (unsigned i = 0; i < POSTED_WORDS; i++) {
-        if (posted_vectors(apic, i) != 0) {
-            uint64_t posted = __atomic_exchange_n(&apic->posted[i], 0, __ATOMIC_SEQ_CST);
-            uint64_t level = __atomic_load_n(&apic->posted_level[i], __ATOMIC_SEQ_CST);
-
-            apic->requested = true;
-            enter_vectors(apic, 64 * i, (uint32_t)posted, (uint32_t)level);
-            enter_vectors(apic, 64 * i + 32, (uint32_t)(posted >> 32), (uint32_t)(level >> 32));
-        }
+    if (posted_words(apic) == 0) {
+        return;
+    }
+    apic->requested = true;
+    for (uint32_t words = __atomic_exchange_n(&apic->posted_words, 0, __ATOMIC_SEQ_CST); words != 0;
+         words &= words - 1) {
+        enter_vectors(apic, (unsigned)__builtin_ctz(words));
     }
 }
 
@@ -217,16 +214,19 @@ void local_apic_recompute_ppr(struct local_apic *apic)
 
 static bool request(struct local_apic *apic, unsigned vector, bool level)
 {
-    uint64_t *levels = &apic->posted_level[vector / 64];
-    uint64_t bit = 1ULL << vector % 64;
+    unsigned i = vector / 32;
+    uint32_t bit = vector_bit(vector);
 
     /* Its trigger mode first: whoever sees that it is posted must find the right one. */
     if (level) {
-        __atomic_fetch_or(levels, bit, __ATOMIC_SEQ_CST);
-    } else if ((__atomic_load_n(levels, __ATOMIC_RELAXED) & bit) != 0) {
-        __atomic_fetch_and(levels, ~bit, __ATOMIC_SEQ_CST);
+        __atomic_fetch_or(&apic->posted_level[i], bit, __ATOMIC_SEQ_CST);
+    } else if ((load(&apic->posted_level[i]) & bit) != 0) {
+        __atomic_fetch_and(&apic->posted_level[i], ~bit, __ATOMIC_SEQ_CST);
     }
-    return (__atomic_fetch_or(&apic->posted[vector / 64], bit, __ATOMIC_SEQ_CST) & bit) == 0;
+    bool news = (__atomic_fetch_or(&apic->posted[i], bit, __ATOMIC_SEQ_CST) & bit) == 0;
+
+    __atomic_fetch_or(&apic->posted_words, 1U << i, __ATOMIC_SEQ_CST);
+    return news;
 }
 
 /* Records an error, and raises the LVT's error interrupt when it is a new one (SDM 11.5.3). */
@@ -369,7 +369,7 @@ static const struct apic_register registers[0x40] = {
     [APIC_LDR >> 4] = {READ | XAPIC_WRITE, 0xff000000U, 0},
     [APIC_DFR >> 4] = {XAPIC_READ | XAPIC_WRITE, 0xf0000000U, 0},
     [APIC_SVR >> 4] = {READ | WRITE, 0x3ff, 0},
-    [APIC_ISR >> 4 ...(APIC_IRR >> 4) + VECTOR_WORDS - 1] = {READ, 0, 0},
+    [APIC_ISR >> 4 ...(APIC_IRR >> 4) + APIC_VECTOR_WORDS - 1] = {READ, 0, 0},
     [APIC_ESR >> 4] = {READ | WRITE, 0, 0},
     /* In x2APIC mode the ICR is written as 64 bits: write_x2apic_icr(). */
     [APIC_ICR >> 4] = {READ | XAPIC_WRITE, ICR_WRITABLE, 0},
@@ -506,7 +506,7 @@ static void reset_registers(struct local_apic *apic)
     for (uint32_t offset = 0; offset < 0x1000; offset += sizeof(uint32_t)) {
         set(apic, offset, 0);
     }
-    for (unsigned i = 0; i < POSTED_WORDS; i++) {
+    for (unsigned i = 0; i < APIC_VECTOR_WORDS; i++) {
         __atomic_store_n(&apic->posted[i], 0, __ATOMIC_SEQ_CST);
     }
     apic->requested = false;

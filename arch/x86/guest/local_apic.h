@@ -65,8 +65,8 @@ struct local_apic_operations {
     void (*eoi)(void *context, uint8_t vector);
 };
 
-/* 256 vectors. */
-#define POSTED_WORDS 4
+/* ISR, TMR and IRR: 256 bits each, 32 in every 16 bytes of the page. */
+#define APIC_VECTOR_WORDS 8
 
 struct local_apic {
     uint32_t *page; /* the registers, 4 KiB, not owned; may be VMX's virtual-APIC page */
@@ -84,8 +84,9 @@ struct local_apic {
      * guest runs: hardware that delivers interrupts from the page then changes them itself, and
      * without a lock (SDM Vol. 3C, 25.11.4, 30.6).
      */
-    uint64_t posted[POSTED_WORDS];
-    uint64_t posted_level[POSTED_WORDS];
+    uint32_t posted[APIC_VECTOR_WORDS];
+    uint32_t posted_level[APIC_VECTOR_WORDS];
+    uint32_t posted_words; /* a bit for each word of `posted` that is to be looked at */
     bool requested;        /* what was posted is in the IRR, or some of it */
     uint32_t mode_changes; /* of the TMR, ever */
     struct apic_timer timer;
