@@ -14,6 +14,12 @@ void arch_vcpu_advance(struct vcpu *vcpu, uint64_t now);
 /* The TSC value at which arch_vcpu_advance() has something to do again; UINT64_MAX for never. */
 uint64_t arch_vcpu_deadline(struct vcpu *vcpu);
 
+/*
+ * The same of a vCPU that does not run, whose home CPU has others to run: a timer whose interrupt
+ * would not end its HLT has nothing to do until it runs, and can be no reason to take that CPU.
+ */
+uint64_t arch_vcpu_wake_time(struct vcpu *vcpu);
+
 /* Puts a vCPU, whose state is in the CPU, into the state of a start of its VM. */
 void arch_vcpu_reset(struct vcpu *vcpu);
 

@@ -151,7 +151,9 @@ static uint64_t next_step(const struct schedule *schedule)
     return earliest;
 }
 
-static void take_turn(struct schedule *schedule, struct vcpu *vcpu, const struct run *run)
+/* Of the vCPU that was chosen at TSC `chosen`. */
+static void take_turn(struct schedule *schedule, struct vcpu *vcpu, const struct run *run,
+                      uint64_t chosen)
 {
     switch_to(schedule, vcpu);
     if (vcpu->fresh) {
@@ -159,6 +161,7 @@ static void take_turn(struct schedule *schedule, struct vcpu *vcpu, const struct
         host_reset_vcpu(vcpu);
         arch_vcpu_reset(vcpu);
     }
+    schedule_begin(schedule, vcpu, host_ticks() - chosen);
     vcpu_run(vcpu, schedule, run->panic_after_exits);
 }
 
@@ -177,7 +180,7 @@ void cpu_loop(struct schedule *schedule, struct run *run, unsigned cpu)
             uint64_t latest = busy ? now + schedule->slice : due;
 
             schedule->turn_end = latest < schedule->turn_end ? latest : schedule->turn_end;
-            take_turn(schedule, next, run);
+            take_turn(schedule, next, run, now);
         } else if (busy) {
             host_work(); /* a step may wait for the console */
         } else if (!host_kicked()) {

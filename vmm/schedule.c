@@ -11,6 +11,12 @@
  */
 #define LOOK_AROUND 10U
 
+/*
+ * This part of a slice belongs to who was chosen, whatever is due or comes for the others: what
+ * they ask for, timers that go off without end for one, is no reason to switch without end.
+ */
+#define LEAST_TURN 10U
+
 void schedule_init(struct schedule *schedule, uint64_t slice)
 {
     *schedule = (struct schedule){.slice = slice, .turn_end = UINT64_MAX};
@@ -51,6 +57,20 @@ static void wake(const struct schedule *schedule, struct vcpu *vcpu, uint64_t no
     vcpu->turn_ticks = now;
 }
 
+static uint64_t earliest_of_others(const struct schedule *schedule, const struct vcpu *chosen)
+{
+    uint64_t earliest = UINT64_MAX;
+
+    for (struct vcpu *vcpu = schedule->vcpus; vcpu != NULL; vcpu = vcpu->next_on_cpu) {
+        if (vcpu != chosen && vm_runnable(vcpu->vm)) {
+            uint64_t deadline = arch_vcpu_wake_time(vcpu);
+
+            earliest = deadline < earliest ? deadline : earliest;
+        }
+    }
+    return earliest;
+}
+
 struct vcpu *schedule_pick(struct schedule *schedule, uint64_t now)
 {
     struct vcpu *next = NULL;
@@ -73,14 +93,10 @@ struct vcpu *schedule_pick(struct schedule *schedule, uint64_t now)
         }
     }
     schedule->runnable = runnable;
-    schedule->others_deadline = UINT64_MAX;
-    for (struct vcpu *vcpu = schedule->vcpus; vcpu != NULL; vcpu = vcpu->next_on_cpu) {
-        if (vcpu != next && vm_runnable(vcpu->vm)) {
-            uint64_t deadline = arch_vcpu_deadline(vcpu);
-
-            schedule->others_deadline =
-                deadline < schedule->others_deadline ? deadline : schedule->others_deadline;
-        }
+    schedule->least_turn_end = now + schedule->slice / LEAST_TURN;
+    schedule->others_deadline = earliest_of_others(schedule, next);
+    if (next != NULL && schedule->others_deadline < schedule->least_turn_end) {
+        schedule->others_deadline = schedule->least_turn_end;
     }
     schedule->turn_end = runnable > 1 ? now + schedule->slice
                          : schedule->count > 1 || schedule->company
@@ -95,6 +111,18 @@ struct vcpu *schedule_pick(struct schedule *schedule, uint64_t now)
 void schedule_charge(struct vcpu *vcpu, uint64_t ticks)
 {
     vcpu->virtual_runtime += ticks * vcpu->weight;
+}
+
+void schedule_begin(struct schedule *schedule, struct vcpu *vcpu, uint64_t late)
+{
+    schedule_charge(vcpu, late);
+    schedule->least_turn_end += late;
+    if (schedule->turn_end != UINT64_MAX) {
+        schedule->turn_end += late;
+    }
+    if (schedule->others_deadline < schedule->least_turn_end) {
+        schedule->others_deadline = schedule->least_turn_end;
+    }
 }
 
 void schedule_charge_work(const struct schedule *schedule, struct vcpu *vcpu, uint64_t ticks)

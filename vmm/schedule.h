@@ -23,7 +23,8 @@ struct schedule {
     uint64_t slice;           /* ticks of a turn when others wait */
     bool company;             /* the machine has other CPUs, which may kick this one */
     uint64_t turn_end;        /* TSC; UINT64_MAX if nobody else is at home here */
-    uint64_t others_deadline; /* TSC when one that does not run has a timer due */
+    uint64_t least_turn_end;  /* TSC before which what is due for others does not end the turn */
+    uint64_t others_deadline; /* TSC when one that does not run is to be looked at */
     uint64_t floor;           /* the virtual runtime of the last one chosen */
     uint64_t switches;        /* from one vCPU to another */
     uint64_t switch_ticks;    /* that they took in all */
@@ -37,9 +38,15 @@ void schedule_add(struct schedule *schedule, struct vcpu *vcpu);
 
 /*
  * Lets the timers of all vCPUs act at TSC `now`, and chooses who runs: NULL if nobody can. Sets
- * turn_end and others_deadline.
+ * turn_end, least_turn_end and others_deadline.
  */
 struct vcpu *schedule_pick(struct schedule *schedule, uint64_t now);
+
+/*
+ * The chosen vCPU's turn begins, `late` ticks after the choice: the time to choose it and to switch
+ * to it is its own, and does not shorten its turn to nothing.
+ */
+void schedule_begin(struct schedule *schedule, struct vcpu *vcpu, uint64_t late);
 
 /* When the timer must end the turn of one whose own `deadline` this is; a TSC value, as that. */
 static inline uint64_t schedule_deadline(const struct schedule *schedule, uint64_t deadline)

@@ -11,6 +11,13 @@
 #define KEYBOARD_PORT  0x64
 #define KEYBOARD_RESET 0xfe
 
+#define APIC_LVT_TIMER     0x320
+#define APIC_INITIAL_COUNT 0x380
+#define APIC_DIVIDE        0x3e0
+#define DIVIDE_BY_1        0xb
+#define LVT_PERIODIC       (1U << 17)
+#define TIMER_PERIOD       100
+
 /* Deaf to interrupts: only the hypervisor can take the CPU away. */
 static _Noreturn void spin(void)
 {
@@ -66,6 +73,34 @@ static _Noreturn void reset(void)
     debug_exit(1);
 }
 
+/* A timer that asks for far more interrupts than anybody can take. */
+static void start_timer(void)
+{
+    mmio_write(LOCAL_APIC + APIC_DIVIDE, 4, DIVIDE_BY_1);
+    mmio_write(LOCAL_APIC + APIC_LVT_TIMER, 4, LVT_PERIODIC | TIMER_VECTOR);
+    mmio_write(LOCAL_APIC + APIC_INITIAL_COUNT, 4, TIMER_PERIOD);
+}
+
+static void sleep_with_timer(void)
+{
+    start_timer();
+    for (;;) {
+        __asm__ volatile("sti; hlt");
+    }
+}
+
+/* Two CPUs sleep: one that each interrupt of its timer wakes, and one that none can wake. */
+static _Noreturn void timers(void)
+{
+    if (!second_cpu_run(sleep_with_timer)) {
+        debug_exit(1);
+    }
+    start_timer();
+    for (;;) {
+        __asm__ volatile("cli; hlt");
+    }
+}
+
 static _Noreturn void hello(void)
 {
     if (!start_split(0, QUEUE_SIZE) || !split_request(HELLO_BYTES)) {
@@ -84,8 +119,8 @@ static const struct {
     const char *word;
     void (*play)(void);
 } roles[] = {
-    {"role=spin", spin},    {"role=exit", exit_on}, {"role=flood", flood},
-    {"role=kick", kick_on}, {"role=reset", reset},  {"role=hello", hello},
+    {"role=spin", spin},   {"role=exit", exit_on}, {"role=flood", flood},  {"role=kick", kick_on},
+    {"role=reset", reset}, {"role=hello", hello},  {"role=timer", timers},
 };
 
 void play_role(void)

@@ -29,6 +29,8 @@ static char calls[512];
 static bool loads;
 static uint64_t load_ticks; /* what a load takes */
 static struct vcpu *loaded;
+static unsigned loads_of[VMS];
+static uint64_t switch_ticks; /* what each of them takes */
 static unsigned dumps;
 
 /* What vCPUs do when they run, turn by turn; 0 behind the end: power off. */
@@ -51,6 +53,12 @@ void arch_vcpu_advance(struct vcpu *vcpu, uint64_t now)
 }
 
 uint64_t arch_vcpu_deadline(struct vcpu *vcpu)
+{
+    (void)vcpu;
+    return UINT64_MAX;
+}
+
+uint64_t arch_vcpu_wake_time(struct vcpu *vcpu)
 {
     (void)vcpu;
     return UINT64_MAX;
@@ -169,6 +177,8 @@ static void load(struct vcpu *vcpu)
     assert_null(loaded);
     assert_ptr_equal(scripted_host.to, vcpu);
     loaded = vcpu;
+    loads_of[vcpu - vcpus]++;
+    scripted_host.ticks += switch_ticks;
 }
 
 static void unload(struct vcpu *vcpu)
@@ -220,6 +230,8 @@ static int set_up(void **state)
     loads = true;
     load_ticks = 0;
     loaded = NULL;
+    memset(loads_of, 0, sizeof(loads_of));
+    switch_ticks = 0;
     dumps = 0;
     return 0;
 }
@@ -260,6 +272,24 @@ static unsigned times(const char *call)
 static bool log_has(const char *text)
 {
     return strstr(scripted_host.log, text) != NULL;
+}
+
+/* What it takes to come into the CPU is a vCPU's own time, nobody else's and not nobody's. */
+static void test_a_switch_is_charged(void **state)
+{
+    (void)state;
+    const unsigned turns[VMS] = {5, 8};
+
+    plans[0] = "....";
+    plans[1] = ".......";
+    switch_ticks = SLICE;
+    go();
+    for (unsigned i = 0; i < VMS; i++) {
+        uint64_t least = (uint64_t)loads_of[i] * SLICE + (uint64_t)turns[i] * TURN_TICKS;
+
+        assert_in_range(loads_of[i], 2, turns[i]);
+        assert_in_range(vcpus[i].virtual_runtime, least, least + SLICE / 10);
+    }
 }
 
 static void test_two_guests_to_their_ends(void **state)
@@ -559,6 +589,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_two_guests_to_their_ends, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_switch_is_charged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_crash_fails_the_run, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_crash_that_is_expected, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_restarts, set_up, tear_down),

@@ -998,6 +998,36 @@ static void test_timer(void **state)
     assert_int_equal(arch_vcpu_deadline(vcpu), UINT64_MAX);
 }
 
+/* A timer that would not end the HLT is no reason to look at the vCPU. */
+static void test_wake_time(void **state)
+{
+    (void)state;
+    struct local_apic *apic = enabled_apic(vcpu);
+
+    local_apic_write(apic, APIC_LVT_TIMER, 4, 0x40031, 0);
+    assert_int_equal(write_msr(MSR_TSC_DEADLINE, 5000), ACTION_SKIP);
+    assert_true(arch_vcpu_ready(vcpu)); /* waits for the CPU, and will have it anyway */
+    assert_int_equal(arch_vcpu_wake_time(vcpu), UINT64_MAX);
+    assert_true(halt(RFLAGS_IF));
+    assert_int_equal(arch_vcpu_wake_time(vcpu), 5000);
+    local_apic_write(apic, APIC_TPR, 4, 0x30, 0); /* not above the task priority */
+    assert_int_equal(arch_vcpu_wake_time(vcpu), UINT64_MAX);
+    local_apic_write(apic, APIC_TPR, 4, 0x2f, 0);
+    assert_int_equal(arch_vcpu_wake_time(vcpu), 5000);
+    local_apic_write(apic, APIC_LVT_TIMER, 4, 0x50031, 0);
+    assert_int_equal(arch_vcpu_wake_time(vcpu), UINT64_MAX);
+    local_apic_write(apic, APIC_LVT_TIMER, 4, 0x40031, 0);
+    assert_true(halt(0));
+    assert_int_equal(arch_vcpu_wake_time(vcpu), UINT64_MAX);
+    assert_int_equal(arch_vcpu_deadline(vcpu), 5000);
+    /* The machine's devices are served all the same, by the first vCPU. */
+    machine.vm.arch->poll_time = 7000;
+    assert_int_equal(arch_vcpu_wake_time(vcpu), 7000);
+    assert_int_equal(arch_vcpu_wake_time(&machine.vm.vcpus[1]), UINT64_MAX);
+    assert_true(halt(RFLAGS_IF));
+    assert_int_equal(arch_vcpu_wake_time(vcpu), 5000);
+}
+
 /* A console that has no room is looked at a thousand times a second, by vCPU 0. */
 static void test_console_is_polled(void **state)
 {
@@ -1092,6 +1122,7 @@ int main(void)
         TEST(test_start_up),
         TEST(test_init_of_the_boot_cpu),
         TEST(test_timer),
+        TEST(test_wake_time),
         TEST(test_console_is_polled),
         TEST(test_alarm),
     };

@@ -72,19 +72,26 @@ uint64_t arch_vcpu_deadline(struct vcpu *vcpu)
     return own_deadline;
 }
 
-bool arch_vcpu_halt(struct vcpu *vcpu)
-{
-    assert_ptr_equal(vcpu, &tested);
-    note('w');
-    return can_wake;
-}
-
-/* Whoever calls the run loop has asked this already. */
+/* Whoever calls the run loop has asked these two already. */
 bool arch_vcpu_runnable(const struct vcpu *vcpu)
 {
     (void)vcpu;
     fail();
     return false;
+}
+
+uint64_t arch_vcpu_wake_time(struct vcpu *vcpu)
+{
+    (void)vcpu;
+    fail();
+    return 0;
+}
+
+bool arch_vcpu_halt(struct vcpu *vcpu)
+{
+    assert_ptr_equal(vcpu, &tested);
+    note('w');
+    return can_wake;
 }
 
 void arch_vcpu_deliver(struct vcpu *vcpu)

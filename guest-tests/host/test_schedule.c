@@ -31,7 +31,7 @@ void arch_vcpu_advance(struct vcpu *vcpu, uint64_t now)
     advanced[number_of(vcpu)] = now;
 }
 
-uint64_t arch_vcpu_deadline(struct vcpu *vcpu)
+uint64_t arch_vcpu_wake_time(struct vcpu *vcpu)
 {
     return deadlines[number_of(vcpu)];
 }
@@ -145,6 +145,54 @@ static void test_guests_share_not_vcpus(void **state)
     }
 }
 
+/* Timers of others do not end a turn before it has had its tenth of a slice. */
+static void test_least_turn(void **state)
+{
+    (void)state;
+    add(2);
+    runnable[1] = false;
+    deadlines[1] = 500;
+    assert_ptr_equal(schedule_pick(&schedule, 10), &vcpus[0]);
+    assert_int_equal(schedule.least_turn_end, 10 + SLICE / 10);
+    assert_int_equal(schedule.others_deadline, 500);
+    deadlines[1] = 10 + SLICE / 10 - 1;
+    assert_ptr_equal(schedule_pick(&schedule, 10), &vcpus[0]);
+    assert_int_equal(schedule.others_deadline, 10 + SLICE / 10);
+    assert_int_equal(schedule_deadline(&schedule, 20), 20); /* its own ones do what they like */
+    schedule_begin(&schedule, &vcpus[0], 70);
+    assert_int_equal(vcpus[0].virtual_runtime, 70);
+    assert_int_equal(schedule.least_turn_end, 10 + SLICE / 10 + 70);
+    assert_int_equal(schedule.others_deadline, 10 + SLICE / 10 + 70);
+    assert_int_equal(schedule.turn_end, 10 + 10 * SLICE + 70);
+    schedule.others_deadline = UINT64_MAX;
+    schedule.turn_end = UINT64_MAX;
+    schedule_begin(&schedule, &vcpus[0], 7);
+    assert_int_equal(schedule.others_deadline, UINT64_MAX);
+    assert_int_equal(schedule.turn_end, UINT64_MAX);
+}
+
+/* One that others' timers wake for a moment, again and again, and whose switches count. */
+static void test_timers_without_end(void **state)
+{
+    (void)state;
+    uint64_t taken[VCPUS] = {0};
+    uint64_t now = 1;
+
+    add(2);
+    while (taken[0] < 1000 * SLICE) {
+        deadlines[1] = now;
+        struct vcpu *next = schedule_pick(&schedule, now);
+        uint64_t ticks =
+            next == &vcpus[1] ? SLICE / 20 : schedule_deadline(&schedule, UINT64_MAX) - now;
+
+        schedule_charge(next, ticks);
+        taken[number_of(next)] += ticks;
+        now += ticks;
+        runnable[1] = next == &vcpus[0];
+    }
+    assert_in_range(taken[1], 490 * SLICE, 510 * SLICE); /* a twentieth after each tenth */
+}
+
 /* Sleep is not saved up: who wakes is next, but no more than a slice ahead. */
 static void test_wake(void **state)
 {
@@ -184,7 +232,6 @@ static void test_naps_win_nothing(void **state)
     assert_in_range(taken[0], 1900 * SLICE, 2000 * SLICE);
 }
 
-/* The counters go round after a few centuries, and nothing happens. */
 /* Work on a VM that does not run counts while others want the CPU, and waits for its turn then. */
 static void test_work(void **state)
 {
@@ -208,6 +255,7 @@ static void test_work(void **state)
     assert_false(schedule_work_waits(&schedule, &vcpus[0]));
 }
 
+/* The counters go round after a few centuries, and nothing happens. */
 static void test_wrap(void **state)
 {
     (void)state;
@@ -255,6 +303,8 @@ int main(void)
         cmocka_unit_test_setup(test_nobody, set_up),
         cmocka_unit_test_setup(test_two_spinners_share_equally, set_up),
         cmocka_unit_test_setup(test_guests_share_not_vcpus, set_up),
+        cmocka_unit_test_setup(test_least_turn, set_up),
+        cmocka_unit_test_setup(test_timers_without_end, set_up),
         cmocka_unit_test_setup(test_wake, set_up),
         cmocka_unit_test_setup(test_naps_win_nothing, set_up),
         cmocka_unit_test_setup(test_work, set_up),

@@ -215,6 +215,8 @@ SCENARIOS = {
     "beside-exit": Scenario(beside("exit", "share=2,1"), files=BESIDE, replies=ENDED),
     "beside-flood": Scenario(beside("flood", "share=2,1"), files=BESIDE, replies=ENDED),
     "beside-kick": Scenario(beside("kick", "read=256"), files=BESIDE, replies=ENDED),
+    "beside-timer": Scenario(beside("timer", "share=2,1", "vcpus = 2\n"), files=BESIDE,
+                             replies=ENDED),
     "beside-reset": Scenario(
         beside("reset", "share=2,1", "on_reboot = restart\nrestart.limit = 1000000\n"),
         files=BESIDE, replies=ENDED),

@@ -66,6 +66,14 @@ def test_guest_that_floods_its_console(outcome):
     must_be_well(outcome)
 
 
+@pytest.mark.scenario("beside-timer")
+def test_guest_whose_timers_go_off_without_end(outcome):
+    """One of its CPUs is woken by each, the other by none."""
+    must_have_had(outcome, 0.45)
+    outcome.must_say(r"^\[victim\] seedvisor-guest: share: 1 CPUs online, hwrng 1024 bytes$")
+    must_be_well(outcome)
+
+
 @pytest.mark.scenario("beside-kick")
 def test_guest_that_kicks_without_end(outcome):
     """Both draw from one source of entropy: what the victim reads comes, and does not compress."""

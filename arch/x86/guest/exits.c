@@ -351,6 +351,17 @@ uint64_t arch_vcpu_deadline(struct vcpu *vcpu)
     return poll < deadline ? poll : deadline;
 }
 
+uint64_t arch_vcpu_wake_time(struct vcpu *vcpu)
+{
+    const struct arch_vcpu *arch = vcpu->arch;
+
+    if (arch->halted && arch->takes_interrupts &&
+        local_apic_may_deliver(&arch->apic, (uint8_t)arch->apic.timer.lvt)) {
+        return arch_vcpu_deadline(vcpu);
+    }
+    return vcpu->index == 0 ? machine_poll_time(vcpu->vm) : UINT64_MAX;
+}
+
 /* A start-up interrupt counts only while one waits for it (SDM Vol. 3A, 9.4.4). */
 static bool startup_event(const struct arch_vcpu *arch)
 {
