@@ -16,9 +16,11 @@ bool run_failed(const struct run *run)
     return false;
 }
 
-static bool is_over(const struct run *run)
+/* The CPU looks around: whatever it is kicked for from here on it looks for once more. */
+static bool goes_on(const struct run *run)
 {
-    return __atomic_load_n(&run->over, __ATOMIC_ACQUIRE);
+    host_look_around();
+    return !__atomic_load_n(&run->over, __ATOMIC_ACQUIRE);
 }
 
 void run_end(struct run *run)
@@ -167,7 +169,7 @@ static void take_turn(struct schedule *schedule, struct vcpu *vcpu, const struct
 
 void cpu_loop(struct schedule *schedule, struct run *run, unsigned cpu)
 {
-    while (!is_over(run)) {
+    while (goes_on(run)) {
         bool busy = step(schedule);
 
         adopt(schedule);

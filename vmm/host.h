@@ -24,18 +24,28 @@ void host_idle(void);
 
 /*
  * Makes a CPU look at its vCPUs again, soon: by an interrupt, unless it is this one, which will see
- * it at its next turn.
+ * it at its next turn, or one that was called by others already and has yet to look around.
  */
 void host_kick(unsigned cpu);
 
 /*
  * The same for the home CPU of a vCPU that something came for; but not if that is the very one in
- * this CPU, which looks before it is entered again anyway.
+ * this CPU, which looks before it is entered again anyway. One that is in another CPU is always
+ * interrupted: nobody else has to wait for that.
  */
 void host_kick_vcpu(const struct vcpu *vcpu);
 
 /* Whether this CPU was kicked by itself since it last asked. */
 bool host_kicked(void);
+
+/* Whether others called this CPU since it last looked around. */
+bool host_called(void);
+
+/*
+ * This CPU is about to look around, at its VMs and its vCPUs: what others kicked it for until now
+ * is seen by that, and for what comes from here on it is called again.
+ */
+void host_look_around(void);
 
 /*
  * Puts away what lives in this CPU of one vCPU's state and neither VMCS nor VMCB holds, and puts

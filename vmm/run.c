@@ -100,17 +100,30 @@ static enum exit_action run_until_change(struct vcpu *vcpu, uint64_t panic_after
     return action;
 }
 
-/* False if the vCPU cannot go on now. */
-static bool goes_on_after(struct vcpu *vcpu, enum exit_action action)
+/*
+ * After an interrupt of the machine the CPU looks around, as it may be for others, and after its
+ * own kick. Not at the beginning of a turn: else those who call this CPU without end would leave
+ * its guests no time. `owed`: a kick came before the turn began.
+ */
+static bool goes_on_after_exit(struct vcpu *vcpu, struct schedule *schedule, bool owed)
 {
-    if (action != ACTION_WAIT) {
-        return vcpu->last_exit != EXIT_HOST_INTERRUPT && !host_kicked();
+    if (vcpu->last_exit_ticks >= schedule->least_turn_end) {
+        return vcpu->last_exit != EXIT_HOST_INTERRUPT && !owed && !host_kicked();
     }
+    if ((host_called() || host_kicked()) && schedule->least_turn_end < schedule->turn_end) {
+        schedule->turn_end = schedule->least_turn_end;
+        vcpu->turn_end = schedule->turn_end;
+    }
+    return true;
+}
+
+/* What becomes of one that executed HLT. */
+static void halt(struct vcpu *vcpu)
+{
     if (!arch_vcpu_halt(vcpu)) { /* the guest's last instruction (Linux: "System halted") */
         vm_end(vcpu->vm, VM_CRASHED, "halted with interrupts off at RIP 0x%lx",
                vcpu_get(vcpu, REGISTER_RIP));
     }
-    return false;
 }
 
 /* Since it woke or had its last turn it has waited for this one. */
@@ -130,10 +143,11 @@ static void end(struct vcpu *vcpu)
     vcpu->turn_ticks = now;
 }
 
-void vcpu_run(struct vcpu *vcpu, const struct schedule *schedule, uint64_t panic_after_exits)
+void vcpu_run(struct vcpu *vcpu, struct schedule *schedule, uint64_t panic_after_exits)
 {
     struct vm *vm = vcpu->vm;
     bool goes_on = true;
+    bool owed = host_kicked();
 
     vcpu->turn_end = schedule->turn_end;
     begin(vcpu, host_ticks());
@@ -141,7 +155,12 @@ void vcpu_run(struct vcpu *vcpu, const struct schedule *schedule, uint64_t panic
     while (goes_on && vm_runnable(vm) && arch_vcpu_ready(vcpu) &&
            vcpu->last_exit_ticks < schedule->turn_end) {
         prepare(vcpu, schedule);
-        goes_on = goes_on_after(vcpu, run_until_change(vcpu, panic_after_exits));
+        if (run_until_change(vcpu, panic_after_exits) == ACTION_WAIT) {
+            halt(vcpu);
+            goes_on = false;
+        } else {
+            goes_on = goes_on_after_exit(vcpu, schedule, owed);
+        }
         host_work();
     }
     end(vcpu);

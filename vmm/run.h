@@ -8,9 +8,10 @@
 
 /*
  * One turn of a vCPU whose state is in this CPU, its home: until it halts or waits, its VM ends or
- * is paused, the turn is over or somebody wants the CPU's attention. `panic_after_exits` is the
- * debug key of that name: after so many exits the hypervisor panics on purpose; 0 is never.
+ * is paused, the turn is over or somebody wants the CPU's attention, which nobody has before
+ * least_turn_end. `panic_after_exits` is the debug key of that name: after so many exits the
+ * hypervisor panics on purpose; 0 is never.
  */
-void vcpu_run(struct vcpu *vcpu, const struct schedule *schedule, uint64_t panic_after_exits);
+void vcpu_run(struct vcpu *vcpu, struct schedule *schedule, uint64_t panic_after_exits);
 
 #endif

@@ -19,6 +19,7 @@ struct scripted_host {
     unsigned kicks[64];         /* host_kick(), by CPU */
     unsigned log_behind;        /* how often host_log_behind() says so */
     bool kicked;                /* what host_kicked() returns once */
+    bool called;                /* what host_called() returns until the CPU looks around */
     const struct vcpu *current; /* whom host_kick_vcpu() need not kick */
     struct vcpu *from;          /* of the last host_switch() */
     struct vcpu *to;

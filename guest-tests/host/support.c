@@ -91,6 +91,16 @@ bool host_kicked(void)
     return kicked;
 }
 
+bool host_called(void)
+{
+    return scripted_host.called;
+}
+
+void host_look_around(void)
+{
+    scripted_host.called = false;
+}
+
 void host_switch(struct vcpu *from, struct vcpu *to)
 {
     scripted_host.from = from;

@@ -39,6 +39,7 @@ static uint64_t own_deadline; /* at which something is due for the vCPU */
 static unsigned skips;
 static unsigned skipped;
 static struct vm_exit handled[SCRIPT];
+static bool *calls_in_exit; /* what the next arch_handle_exit() sets; NULL: nothing */
 
 static void note(char letter)
 {
@@ -107,6 +108,10 @@ enum exit_action arch_handle_exit(struct vcpu *vcpu, struct vm_exit *exit)
     note('h');
     scripted_host.ticks += ARCH_TICKS;
     handled[script.handled++] = *exit;
+    if (calls_in_exit != NULL) {
+        *calls_in_exit = true;
+        calls_in_exit = NULL;
+    }
     if (script.actions[script.played - 1] == ACTION_STOP) {
         vm_end(&vm, VM_POWERED_OFF, "powered off");
     }
@@ -326,6 +331,7 @@ static void test_host_interrupt_ends_the_turn(void **state)
     assert_int_equal(vm.state, VM_RUNNING);
 }
 
+/* Its own may have come while the vCPU was switched to. */
 static void test_own_kick_ends_the_turn(void **state)
 {
     (void)state;
@@ -334,6 +340,49 @@ static void test_own_kick_ends_the_turn(void **state)
     run();
     assert_string_equal(calls, "rtdGhs");
     assert_false(scripted_host.kicked);
+}
+
+/* Who calls at the beginning of a turn is heard a little later, and those who call for nothing not
+ * at all. */
+static void test_calls_wait_for_the_least_turn(void **state)
+{
+    (void)state;
+    schedule.least_turn_end = 1000000 + 2 * GUEST_TICKS + 3 * WORK_TICKS;
+    schedule.turn_end = 1000000 + SLICE;
+    deadline = schedule.turn_end;
+    guest_does((struct vm_exit){.kind = EXIT_HOST_INTERRUPT}, ACTION_STOP); /* its own timer, say */
+    guest_does((struct vm_exit){.kind = EXIT_HOST_INTERRUPT}, ACTION_STOP);
+    guest_does((struct vm_exit){.kind = EXIT_HOST_INTERRUPT}, ACTION_STOP);
+    run();
+    assert_string_equal(calls, "rtdGrtdGrtdG");
+    assert_int_equal(scripted_host.taken, 3);
+    assert_int_equal(schedule.turn_end, 1000000 + SLICE);
+}
+
+static void test_call_ends_the_least_turn(void **state)
+{
+    (void)state;
+    for (unsigned own = 0; own < 2; own++) {
+        uint64_t now = scripted_host.ticks;
+
+        script.count = 0;
+        script.played = 0;
+        memset(calls, 0, sizeof(calls));
+        schedule.least_turn_end = now + GUEST_TICKS + ARCH_TICKS + WORK_TICKS + 5;
+        schedule.turn_end = now + SLICE;
+        deadline = 0;
+        own_deadline = schedule.least_turn_end; /* what the timer is to be set to, then at least */
+        scripted_host.kicked = false;
+        scripted_host.called = false;
+        guest_does((struct vm_exit){.kind = EXIT_MEMORY}, ACTION_SKIP);
+        calls_in_exit = own == 0 ? &scripted_host.called : &scripted_host.kicked;
+        guest_does((struct vm_exit){.kind = EXIT_CPUID}, ACTION_SKIP);
+        run();
+        assert_string_equal(calls, "rtdGhsrtdGhsr");
+        assert_int_equal(schedule.turn_end, schedule.least_turn_end);
+        assert_int_equal(tested.turn_end, schedule.least_turn_end);
+        assert_int_equal(vm.state, VM_RUNNING);
+    }
 }
 
 /* The timer is set to whatever comes first; at the turn's end the guest is not entered again. */
@@ -513,6 +562,8 @@ int main(void)
         cmocka_unit_test_setup(test_trace, set_up),
         cmocka_unit_test_setup(test_host_interrupt_ends_the_turn, set_up),
         cmocka_unit_test_setup(test_own_kick_ends_the_turn, set_up),
+        cmocka_unit_test_setup(test_calls_wait_for_the_least_turn, set_up),
+        cmocka_unit_test_setup(test_call_ends_the_least_turn, set_up),
         cmocka_unit_test_setup(test_slice_ends_the_turn, set_up),
         cmocka_unit_test_setup(test_halt_ends_the_turn, set_up),
         cmocka_unit_test_setup(test_halted_for_good, set_up),

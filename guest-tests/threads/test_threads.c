@@ -76,12 +76,13 @@ static _Alignas(4096) uint8_t arena_memory[0x100000];
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t kick;
-    bool kicked; /* by another CPU: an interrupt */
+    bool kicked;                /* by another CPU: an interrupt */
+    bool called;                /* atomic, as the next */
+    const struct vcpu *current; /* in the CPU */
 } cpus[CPUS];
 
 static _Thread_local unsigned this_cpu;
 static _Thread_local bool kicked_itself;
-static _Thread_local const struct vcpu *current;
 static _Thread_local uint64_t timer;
 
 void host_pause(void)
@@ -129,24 +130,42 @@ void host_idle(void)
     pthread_mutex_unlock(&cpus[this_cpu].lock);
 }
 
-/* The monitor's thread is no CPU, and kicks all of them alike. */
-void host_kick(unsigned cpu)
+static void interrupt(unsigned cpu)
 {
-    if (cpu == this_cpu) {
-        kicked_itself = true;
-        return;
-    }
     pthread_mutex_lock(&cpus[cpu].lock);
     __atomic_store_n(&cpus[cpu].kicked, true, __ATOMIC_RELEASE);
     pthread_cond_signal(&cpus[cpu].kick);
     pthread_mutex_unlock(&cpus[cpu].lock);
 }
 
+/* The monitor's thread is no CPU, and kicks all of them alike. */
+void host_kick(unsigned cpu)
+{
+    if (cpu == this_cpu) {
+        kicked_itself = true;
+        __atomic_store_n(&cpus[cpu].called, false, __ATOMIC_RELAXED);
+    } else if (!__atomic_exchange_n(&cpus[cpu].called, true, __ATOMIC_SEQ_CST)) {
+        interrupt(cpu);
+    }
+}
+
 void host_kick_vcpu(const struct vcpu *vcpu)
 {
-    if (vcpu != current) {
+    if (__atomic_load_n(&cpus[vcpu->cpu].current, __ATOMIC_RELAXED) != vcpu) {
         host_kick(vcpu->cpu);
+    } else if (vcpu->cpu != this_cpu) {
+        interrupt(vcpu->cpu);
     }
+}
+
+bool host_called(void)
+{
+    return __atomic_load_n(&cpus[this_cpu].called, __ATOMIC_RELAXED);
+}
+
+void host_look_around(void)
+{
+    (void)__atomic_exchange_n(&cpus[this_cpu].called, false, __ATOMIC_SEQ_CST);
 }
 
 bool host_kicked(void)
@@ -160,7 +179,7 @@ bool host_kicked(void)
 void host_switch(struct vcpu *from, struct vcpu *to)
 {
     (void)from;
-    current = to;
+    __atomic_store_n(&cpus[this_cpu].current, to, __ATOMIC_RELAXED);
 }
 
 void host_reset_vcpu(struct vcpu *vcpu)

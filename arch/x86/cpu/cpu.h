@@ -42,8 +42,9 @@ struct cpu {
     struct cpu *self; /* first: GS:0 */
     unsigned index;
     uint32_t apic_id;
-    struct vcpu *vcpu; /* whose state is here, or NULL */
+    struct vcpu *vcpu; /* whose state is here, or NULL; atomic: others may ask */
     bool kicked;       /* by itself: to look at its vCPUs again */
+    bool called;       /* by others, for the same; atomic */
     uint64_t gdt[GDT_ENTRIES];
     struct task_state_segment task_state;
     uint8_t *stacks[CPU_STACKS]; /* lowest address of each; a guard page lies below */

@@ -111,20 +111,42 @@ void host_idle(void)
     interrupts_off();
 }
 
+/*
+ * A CPU that is called stays so until it looks around: then it sees what was written before it was
+ * found called, as both are atomic exchanges. One that kicks itself will look, and may be called
+ * again by then: it may have taken the interrupt that it was called by (vmx_load()).
+ */
 void host_kick(unsigned cpu)
 {
-    if (cpu != current_cpu()->index) {
-        apic_send(host->cpus[cpu].apic_id, VECTOR_HOST_KICK);
-    } else {
-        current_cpu()->kicked = true;
+    struct cpu *kicked = &host->cpus[cpu];
+
+    if (kicked == current_cpu()) {
+        kicked->kicked = true;
+        __atomic_store_n(&kicked->called, false, __ATOMIC_RELAXED);
+    } else if (!__atomic_exchange_n(&kicked->called, true, __ATOMIC_SEQ_CST)) {
+        apic_send(kicked->apic_id, VECTOR_HOST_KICK);
     }
 }
 
 void host_kick_vcpu(const struct vcpu *vcpu)
 {
-    if (vcpu != current_cpu()->vcpu) {
+    const struct cpu *home = &host->cpus[vcpu->cpu];
+
+    if (__atomic_load_n(&home->vcpu, __ATOMIC_RELAXED) != vcpu) {
         host_kick(vcpu->cpu);
+    } else if (home != current_cpu()) {
+        apic_send(home->apic_id, VECTOR_HOST_KICK);
     }
+}
+
+bool host_called(void)
+{
+    return __atomic_load_n(&current_cpu()->called, __ATOMIC_RELAXED);
+}
+
+void host_look_around(void)
+{
+    (void)__atomic_exchange_n(&current_cpu()->called, false, __ATOMIC_SEQ_CST);
 }
 
 bool host_kicked(void)
@@ -146,7 +168,7 @@ void host_switch(struct vcpu *from, struct vcpu *to)
         }
         resident_load(&to->host->resident, &host->resident);
     }
-    current_cpu()->vcpu = to;
+    __atomic_store_n(&current_cpu()->vcpu, to, __ATOMIC_RELAXED);
 }
 
 void host_reset_vcpu(struct vcpu *vcpu)
