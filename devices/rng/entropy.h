@@ -108,7 +108,7 @@ struct entropy_core {
     uint32_t faults;        /* since the last good stretch */
     uint32_t good_words;    /* since the last fault */
     uint32_t backoff;       /* calls of entropy_refill() to sit out */
-    uint32_t devices;       /* that share the pool */
+    uint32_t devices;       /* that share the pool; a guest's trapped instructions are one */
     uint64_t failure_run;
     uint64_t notices;
     bool fault_told; /* and no test passed since */

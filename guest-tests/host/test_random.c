@@ -122,6 +122,31 @@ static void test_rest_of_the_pool(void **state)
     assert_int_equal(vcpu->arch->random.dry, 1);
 }
 
+/* Who executes it without end leaves the other guests' devices what they keep in reserve. */
+static void test_others_reserve(void **state)
+{
+    (void)state;
+    uint8_t rest[ENTROPY_POOL_SIZE];
+
+    machine.entropy.devices = 2;
+    fill();
+    for (unsigned i = 0; i < 2 * ENTROPY_POOL_SIZE / 8; i++) {
+        assert_int_not_equal(execute(GENERAL_RAX, 8, true), 0);
+        assert_in_range(entropy_level(&machine.entropy), ENTROPY_RESERVE - ENTROPY_SHARE,
+                        ENTROPY_POOL_SIZE);
+    }
+    machine.script =
+        (struct script){.mode = SCRIPT_DRY, .tries = UINT64_MAX, .played = machine.script.played};
+    while (vcpu->arch->random.dry == 0 && vcpu->arch->random.answered < ENTROPY_POOL_SIZE) {
+        struct vm_exit exit = {.kind = EXIT_RANDOM, .random = {.reg = GENERAL_RAX, .size = 8}};
+
+        assert_int_equal(arch_handle_exit(vcpu, &exit), ACTION_SKIP);
+    }
+    assert_int_equal(vcpu->arch->random.dry, 1);
+    assert_in_range(entropy_take(&machine.entropy, rest, sizeof(rest)),
+                    ENTROPY_RESERVE - ENTROPY_SHARE, ENTROPY_RESERVE + 15);
+}
+
 /* Bytes of a source that has failed its tests are no answer. */
 static void test_source_at_fault(void **state)
 {
@@ -160,6 +185,7 @@ int main(void)
         cmocka_unit_test_setup(test_registers_and_sizes, set_up),
         cmocka_unit_test_setup(test_empty_pool, set_up),
         cmocka_unit_test_setup(test_rest_of_the_pool, set_up),
+        cmocka_unit_test_setup(test_others_reserve, set_up),
         cmocka_unit_test_setup(test_source_at_fault, set_up),
         cmocka_unit_test_setup(test_statistics, set_up),
     };

@@ -188,6 +188,9 @@ void sources_init(struct sources *sources, const struct config *config, struct h
             use(sources, config, rng, host);
             sources->cores[rng].devices++;
         }
+        if (config->guests[i].rng_trap == CONFIG_ON) { /* its instructions draw beside its device */
+            sources_seed(sources, rng)->devices++;
+        }
     }
     if (sources->stirred > 0) {
         log_line("entropy: %u bytes of the firmware's randomness stirred in, for no credit",

@@ -88,6 +88,7 @@ struct arch_vm {
     struct rng rng;
     bool has_rng;
     void *rng_page; /* the entropy device's registers, as its guest sees them; NULL: it traps */
+    struct entropy_share random_share;       /* of its trapped instructions, all vCPUs together */
     struct local_apic *apics[MACHINE_VCPUS]; /* by vCPU index */
     struct vcpu_start start;                 /* of vCPU 0, as the image wants it */
     struct unknown_accesses unknown_ports;
