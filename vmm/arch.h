@@ -57,7 +57,10 @@ enum exit_action arch_handle_exit(struct vcpu *vcpu, struct vm_exit *exit);
  */
 bool arch_vm_load(struct vm *vm);
 
-/* Logs how a VM ended and what it did; its console shows what was left unfinished. */
-void arch_vm_report(struct vm *vm);
+/*
+ * Logs how a VM ended and what it did, a part of at most 4 KiB at a time: 0, 1 and so on. Its
+ * console shows what was left unfinished. False if that was the last part.
+ */
+bool arch_vm_report(struct vm *vm, unsigned part);
 
 #endif

@@ -62,16 +62,26 @@ static void switch_to(struct schedule *schedule, struct vcpu *vcpu)
     schedule->switch_ticks += host_ticks() - begin;
 }
 
-/* What is known of a crashed guest's vCPU, before its state is used for anything else. */
-static void report_crash(struct schedule *schedule, struct vcpu *vcpu)
+/*
+ * What is known of a crashed guest's vCPU, before its state is used for anything else. False if
+ * that must wait: for other reports, or for room in the log.
+ */
+static bool report_crash(struct schedule *schedule, struct vcpu *vcpu)
 {
-    switch_to(schedule, vcpu);
-    vm_report_begin(vcpu->vm);
-    log_line("guest \"%s\" crashed: %s; vCPU %u was at:", vcpu->vm->name, vcpu->vm->end_reason,
-             vcpu->index);
-    vcpu->vm->virtualization->dump(vcpu);
-    trace_print(&vcpu->trace);
+    if (!vm_report_begin(vcpu->vm)) {
+        return false;
+    }
+    bool behind = host_log_behind();
+
+    if (!behind) {
+        switch_to(schedule, vcpu);
+        log_line("guest \"%s\" crashed: %s; vCPU %u was at:", vcpu->vm->name, vcpu->vm->end_reason,
+                 vcpu->index);
+        vcpu->vm->virtualization->dump(vcpu);
+        trace_print(&vcpu->trace);
+    }
     vm_report_end(vcpu->vm);
+    return !behind;
 }
 
 /* The vCPUs of VMs that have started are as new. */
@@ -93,10 +103,14 @@ static void adopt(struct schedule *schedule)
     }
 }
 
-/* The vCPUs of VMs that have ended leave this CPU: the last one to do so lets the VM's life go on.
+/*
+ * The vCPUs of VMs that have ended leave this CPU: the last one to do so lets the VM's life go on.
+ * True if one has yet to.
  */
-static void park(struct schedule *schedule)
+static bool park(struct schedule *schedule)
 {
+    bool waits = false;
+
     for (struct vcpu *vcpu = schedule->vcpus; vcpu != NULL; vcpu = vcpu->next_on_cpu) {
         struct vm *vm = vcpu->vm;
         enum vm_state state = vm_state(vm);
@@ -105,14 +119,17 @@ static void park(struct schedule *schedule)
         if (state == VM_RUNNING || vcpu->parked_life == ended) {
             continue;
         }
-        if (state == VM_CRASHED && vcpu->life == ended && !vcpu->fresh) {
-            report_crash(schedule, vcpu);
+        if (state == VM_CRASHED && vcpu->life == ended && !vcpu->fresh &&
+            !report_crash(schedule, vcpu)) {
+            waits = true;
+            continue;
         }
         vcpu->parked_life = ended;
         if (__atomic_sub_fetch(&vm->live, 1, __ATOMIC_ACQ_REL) == 0) {
             host_kick(vm->vcpus[0].cpu);
         }
     }
+    return waits;
 }
 
 /*
@@ -169,8 +186,10 @@ static void take_turn(struct schedule *schedule, struct vcpu *vcpu, const struct
 
 void cpu_loop(struct schedule *schedule, struct run *run, unsigned cpu)
 {
+    bool waits = false; /* a vCPU that has not been parked */
+
     while (goes_on(run)) {
-        bool busy = step(schedule);
+        bool busy = step(schedule) || waits;
 
         adopt(schedule);
         uint64_t now = host_ticks();
@@ -190,7 +209,7 @@ void cpu_loop(struct schedule *schedule, struct run *run, unsigned cpu)
             host_timer_arm(schedule_deadline(schedule, due));
             host_idle();
         }
-        park(schedule);
+        waits = park(schedule);
         if (cpu == 0 && !run->waits_when_idle && all_down(run)) {
             run_end(run);
         }

@@ -115,14 +115,31 @@ static enum vm_ending ending_of(enum vm_state state)
     }
 }
 
+/*
+ * The next part of what there is to say of the VM's end. It waits for the port itself, not all
+ * guests of this CPU, nor those of others for the end of the report. True if there is no more.
+ */
+static bool report(struct vm *vm)
+{
+    struct lifecycle *life = &vm->lifecycle;
+
+    if (host_log_behind() || (life->reported == 0 && !vm_report_begin(vm))) {
+        return false;
+    }
+    if (arch_vm_report(vm, life->reported)) {
+        life->reported++;
+        return false;
+    }
+    life->reported = 0;
+    vm_report_end(vm);
+    return true;
+}
+
 static void follow_up(struct vm *vm)
 {
     struct lifecycle *life = &vm->lifecycle;
     enum vm_ending ending = ending_of(vm_state(vm));
 
-    vm_report_begin(vm);
-    arch_vm_report(vm);
-    vm_report_end(vm);
     life->wiped = 0;
     set_phase(vm, LIFECYCLE_WIPING);
     if (ending == VM_ENDINGS) {
@@ -189,8 +206,7 @@ bool lifecycle_step(struct vm *vm, uint64_t now)
         if (vm_running(vm) || __atomic_load_n(&vm->live, __ATOMIC_ACQUIRE) > 0) {
             return false;
         }
-        /* Its end is worth many lines: it waits for the port itself, not all guests of this CPU. */
-        if (!host_log_behind()) {
+        if (report(vm)) {
             follow_up(vm);
         }
         return true;

@@ -46,6 +46,7 @@ struct lifecycle {
     enum lifecycle_phase phase; /* written by the VM's first home CPU only */
     enum vm_request request;    /* atomic */
     uint64_t start_time;        /* TSC; UINT64_MAX: when asked; atomic */
+    unsigned reported;          /* parts of the report on its end; 0: it is not begun */
     uint64_t wiped;             /* bytes of memory zeroed so far */
     unsigned restarts;          /* by follow-up */
     bool starts_again;          /* once its memory is zeroed */

@@ -11,6 +11,12 @@ struct spin_lock {
     bool held;
 };
 
+/* False if somebody else has it: then whoever cannot wait does something else. */
+static inline bool spin_lock_try(struct spin_lock *lock)
+{
+    return !__atomic_test_and_set(&lock->held, __ATOMIC_ACQUIRE);
+}
+
 static inline void spin_lock_acquire(struct spin_lock *lock)
 {
     while (__atomic_test_and_set(&lock->held, __ATOMIC_ACQUIRE)) {

@@ -30,9 +30,9 @@ void vm_end(struct vm *vm, enum vm_state state, const char *reason, ...)
     vm_kick(vm);
 }
 
-void vm_report_begin(struct vm *vm)
+bool vm_report_begin(struct vm *vm)
 {
-    spin_lock_acquire(vm->reports);
+    return spin_lock_try(vm->reports);
 }
 
 void vm_report_end(struct vm *vm)

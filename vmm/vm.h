@@ -74,10 +74,10 @@ void vm_end(struct vm *vm, enum vm_state state, const char *reason, ...)
     __attribute__((format(printf, 3, 4)));
 
 /*
- * Around lines of the log that belong together, so that no other VM's come in between. There is
- * room for them (host_log_behind()), so that nobody waits for long.
+ * Around lines of the log that belong together, so that no other VM's come in between. False, and
+ * nothing begun, while another report goes on: many lines take seconds, and nobody waits for that.
  */
-void vm_report_begin(struct vm *vm);
+bool vm_report_begin(struct vm *vm);
 void vm_report_end(struct vm *vm);
 
 /* General register `number`, RSP included. */

@@ -17,6 +17,7 @@
 #define RAM        (5U << 20) /* zeroed in three steps */
 #define TURN_TICKS 100U
 #define SLICE      1000U
+#define PARTS      3U /* of a report, which go one after the other */
 
 static struct vm vms[VMS];
 static struct vm *const all_vms[VMS] = {&vms[0], &vms[1]};
@@ -32,6 +33,7 @@ static struct vcpu *loaded;
 static unsigned loads_of[VMS];
 static uint64_t switch_ticks; /* what each of them takes */
 static unsigned dumps;
+static unsigned parts_told;
 
 /* What vCPUs do when they run, turn by turn; 0 behind the end: power off. */
 static const char *plans[VMS];
@@ -119,10 +121,15 @@ bool arch_vm_load(struct vm *vm)
     return loads;
 }
 
-void arch_vm_report(struct vm *vm)
+bool arch_vm_report(struct vm *vm, unsigned part)
 {
     assert_true(reports.held);
-    note('E', vm->vcpus);
+    assert_int_equal(part, parts_told);
+    parts_told = part < PARTS - 1 ? part + 1 : 0;
+    if (part == 0) {
+        note('E', vm->vcpus);
+    }
+    return parts_told > 0;
 }
 
 /* One entry, which is a whole turn: the machine's interrupt ends it. */
@@ -157,6 +164,9 @@ static void run_guest(struct vcpu *vcpu, struct vm_exit *exit)
         break;
     case 'q':
         run_end(&run);
+        break;
+    case 'l': /* a report of another CPU's guest comes to its end */
+        spin_lock_release(&reports);
         break;
     default:
         break;
@@ -233,6 +243,7 @@ static int set_up(void **state)
     memset(loads_of, 0, sizeof(loads_of));
     switch_ticks = 0;
     dumps = 0;
+    parts_told = 0;
     return 0;
 }
 
@@ -400,6 +411,29 @@ static void test_end_waits_for_the_log(void **state)
     }
     assert_in_range(turns, 4, 6);
     assert_int_equal(times("Rb"), 8);
+}
+
+/* Nor is what a crashed guest's vCPU was at; and nobody waits for another report's end either. */
+static void test_crash_waits_for_other_reports(void **state)
+{
+    (void)state;
+    assert_true(spin_lock_try(&reports));
+    assert_false(vm_report_begin(&vms[1]));
+    plans[0] = "x";
+    plans[1] = "..l.......";
+    scripted_host.log_behind = 4;
+    go();
+    const char *end = strstr(calls, "Ea");
+    unsigned turns = 0;
+
+    assert_non_null(end);
+    for (const char *at = calls; at < end; at += 2) {
+        turns += memcmp(at, "Rb", 2) == 0;
+    }
+    assert_in_range(turns, 3 + 4, 3 + 4 + 3);
+    assert_int_equal(dumps, 1);
+    assert_int_equal(times("Rb"), 11);
+    assert_false(reports.held);
 }
 
 /* A stop that comes when the guest has ended and nothing followed yet is not lost. */
@@ -596,6 +630,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_restarts_are_charged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_end_waits_for_the_log, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_end_waits_for_the_log_alone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_crash_waits_for_other_reports, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_stop_before_the_restart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_restart_after_a_stop, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_restarts_of_a_crasher_fail, set_up, tear_down),

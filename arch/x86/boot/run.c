@@ -261,7 +261,8 @@ static void finish_guest(struct vm *vm)
 {
     if (vm->lifecycle.phase == LIFECYCLE_RUNNING) {
         vm_end(vm, VM_STOPPED, "switched off with the machine");
-        arch_vm_report(vm);
+        for (unsigned part = vm->lifecycle.reported; arch_vm_report(vm, part); part++) {
+        }
     }
     if (vm->lifecycle.phase != LIFECYCLE_DOWN) {
         (void)guest_memory_wipe(&vm->memory, 0, UINT64_MAX);

@@ -372,17 +372,22 @@ bool arch_vm_load(struct vm *vm)
     return load_image(vm);
 }
 
-void arch_vm_report(struct vm *vm)
+bool arch_vm_report(struct vm *vm, unsigned part)
 {
     const struct uart_sink *console = &vm->arch->setup.console;
 
+    if (part > 0 && machine_print_statistics(vm, part - 1)) {
+        return true;
+    }
+    if (part > 0) {
+        vm_trace_dump(vm);
+        return false;
+    }
     if (console->flush != NULL) {
         console->flush(console->context);
     }
     log_line("guest \"%s\" ended: %s", vm->name, vm->end_reason);
-    for (unsigned part = 0; machine_print_statistics(vm, part); part++) {
-    }
-    vm_trace_dump(vm);
+    return true;
 }
 
 void machine_count_unknown(struct unknown_accesses *accesses, uint64_t number)
