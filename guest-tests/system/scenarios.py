@@ -292,8 +292,8 @@ NOT_IN_BOCHS = {
     # Too long for Bochs, or for a machine that Bochs has not.
     "stress", "switched", "flood", "fault-recover", "fault-permanent", "sha256", "rate", "tap",
     "firmware-rng", "bare-mapped", "bare-legacy", "pvh", "big", "beside-exit", "beside-flood",
-    "beside-reset", "apart-kick", "old-microcode", "bad-rdseed", "empty-configuration", "folder",
-    "no-free-piece",
+    "beside-reset", "beside-timer", "apart-kick", "old-microcode", "bad-rdseed",
+    "empty-configuration", "folder", "no-free-piece",
     # VMX has no part in them, and Bochs takes half a minute to start the same firmware.
     "no-configuration", "wrong-path", "no-bzimage", "wrong-files", "many-mistakes", "no-memory", "no-such-cpu", "mistakes",
     "fault-refused",
