@@ -62,7 +62,9 @@ void vm_request(struct vm *vm, enum vm_request request);
 
 /*
  * Takes the next step that is due at TSC `now`, on the home CPU of the VM's first vCPU: bounded
- * work. True if there is more to do at once.
+ * work. True if there is more to do at once. The longest is a start from the files, which copies
+ * kernel and initrd in one go: others on this CPU wait for as long as memory takes for that, and
+ * the VM is charged with it.
  */
 bool lifecycle_step(struct vm *vm, uint64_t now);
 
