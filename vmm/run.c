@@ -100,6 +100,14 @@ static enum exit_action run_until_change(struct vcpu *vcpu, uint64_t panic_after
     return action;
 }
 
+static void limit_turn(struct vcpu *vcpu, struct schedule *schedule)
+{
+    if (schedule->least_turn_end < schedule->turn_end) {
+        schedule->turn_end = schedule->least_turn_end;
+        vcpu->turn_end = schedule->turn_end;
+    }
+}
+
 /*
  * After an interrupt of the machine the CPU looks around, as it may be for others, and after its
  * own kick. Not at the beginning of a turn: else those who call this CPU without end would leave
@@ -110,9 +118,8 @@ static bool goes_on_after_exit(struct vcpu *vcpu, struct schedule *schedule, boo
     if (vcpu->last_exit_ticks >= schedule->least_turn_end) {
         return vcpu->last_exit != EXIT_HOST_INTERRUPT && !owed && !host_kicked();
     }
-    if ((host_called() || host_kicked()) && schedule->least_turn_end < schedule->turn_end) {
-        schedule->turn_end = schedule->least_turn_end;
-        vcpu->turn_end = schedule->turn_end;
+    if (host_called() || host_kicked()) {
+        limit_turn(vcpu, schedule);
     }
     return true;
 }
@@ -150,6 +157,9 @@ void vcpu_run(struct vcpu *vcpu, struct schedule *schedule, uint64_t panic_after
     bool owed = host_kicked();
 
     vcpu->turn_end = schedule->turn_end;
+    if (host_called()) { /* by an interrupt that was taken already, it may be */
+        limit_turn(vcpu, schedule);
+    }
     begin(vcpu, host_ticks());
     /* What became due while an exit was handled ends the next entry at once: the timer is late. */
     while (goes_on && vm_runnable(vm) && arch_vcpu_ready(vcpu) &&

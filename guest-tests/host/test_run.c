@@ -359,6 +359,19 @@ static void test_calls_wait_for_the_least_turn(void **state)
     assert_int_equal(schedule.turn_end, 1000000 + SLICE);
 }
 
+/* So does one whose interrupt was taken before the turn began. */
+static void test_call_before_the_turn(void **state)
+{
+    (void)state;
+    schedule.least_turn_end = 1000000 + GUEST_TICKS + WORK_TICKS;
+    deadline = schedule.least_turn_end;
+    scripted_host.called = true;
+    guest_does((struct vm_exit){.kind = EXIT_CPUID}, ACTION_SKIP);
+    run();
+    assert_int_equal(schedule.turn_end, schedule.least_turn_end);
+    assert_int_equal(tested.turn_end, schedule.least_turn_end);
+}
+
 static void test_call_ends_the_least_turn(void **state)
 {
     (void)state;
@@ -563,6 +576,7 @@ int main(void)
         cmocka_unit_test_setup(test_host_interrupt_ends_the_turn, set_up),
         cmocka_unit_test_setup(test_own_kick_ends_the_turn, set_up),
         cmocka_unit_test_setup(test_calls_wait_for_the_least_turn, set_up),
+        cmocka_unit_test_setup(test_call_before_the_turn, set_up),
         cmocka_unit_test_setup(test_call_ends_the_least_turn, set_up),
         cmocka_unit_test_setup(test_slice_ends_the_turn, set_up),
         cmocka_unit_test_setup(test_halt_ends_the_turn, set_up),

@@ -143,7 +143,6 @@ void host_kick(unsigned cpu)
 {
     if (cpu == this_cpu) {
         kicked_itself = true;
-        __atomic_store_n(&cpus[cpu].called, false, __ATOMIC_RELAXED);
     } else if (!__atomic_exchange_n(&cpus[cpu].called, true, __ATOMIC_SEQ_CST)) {
         interrupt(cpu);
     }

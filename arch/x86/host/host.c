@@ -113,8 +113,7 @@ void host_idle(void)
 
 /*
  * A CPU that is called stays so until it looks around: then it sees what was written before it was
- * found called, as both are atomic exchanges. One that kicks itself will look, and may be called
- * again by then: it may have taken the interrupt that it was called by (vmx_load()).
+ * found called, as both are atomic exchanges.
  */
 void host_kick(unsigned cpu)
 {
@@ -122,7 +121,6 @@ void host_kick(unsigned cpu)
 
     if (kicked == current_cpu()) {
         kicked->kicked = true;
-        __atomic_store_n(&kicked->called, false, __ATOMIC_RELAXED);
     } else if (!__atomic_exchange_n(&kicked->called, true, __ATOMIC_SEQ_CST)) {
         apic_send(kicked->apic_id, VECTOR_HOST_KICK);
     }
