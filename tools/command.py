@@ -4,6 +4,7 @@
 import argparse
 import os
 import signal
+import subprocess
 import sys
 
 STATUS_USAGE = 3
@@ -32,11 +33,46 @@ class Usage(argparse.ArgumentParser):
         sys.exit(STATUS_USAGE)
 
 
+class Uninterrupted:
+    """A signal that comes meanwhile raises Interrupted at the end."""
+
+    inside = False
+    number = None
+
+    def __enter__(self):
+        Uninterrupted.inside = True
+
+    def __exit__(self, *_):
+        Uninterrupted.inside = False
+        if Uninterrupted.number is not None:
+            interrupt(Uninterrupted.number, None)
+
+
 def interrupt(number, _):
+    if Uninterrupted.inside:
+        Uninterrupted.number = Uninterrupted.number or number
+        return
     # Once: what is left is to clean up, which a second Ctrl-C must not leave half done.
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     raise Interrupted(number)
+
+
+def call_program(command, **options):
+    """Runs a program to its end, or, if this one is to end, to that: its status and its output."""
+    process = None
+    try:
+        with Uninterrupted():  # or it could have begun, and nobody would know it
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                       stderr=subprocess.STDOUT, text=True, errors="replace",
+                                       **options)
+        output = process.communicate()[0]
+    except BaseException:
+        if process is not None:
+            process.kill()
+            process.wait()
+        raise
+    return process.returncode, output
 
 
 def flushed(main):
