@@ -63,8 +63,8 @@ COVERAGE_SOURCE := arch/x86/host/coverage.c
 # Free of machine instructions: these compile on the host too, for the tests.
 PURE_X86 := arch/x86/cpu/amd_errata.c arch/x86/cpu/cpu_quirks.c arch/x86/cpu/errata.c \
 	arch/x86/cpu/machine_check.c arch/x86/cpu/page_table.c arch/x86/cpu/resident_abilities.c \
-	arch/x86/cpu/tsc_exchange.c arch/x86/vmx/controls.c arch/x86/vmx/events.c \
-	arch/x86/vmx/exit.c arch/x86/svm/events.c arch/x86/svm/exit.c arch/x86/svm/vcpu.c \
+	arch/x86/cpu/tsc_exchange.c arch/x86/cpu/tsc_frequency.c arch/x86/vmx/controls.c \
+	arch/x86/vmx/events.c arch/x86/vmx/exit.c arch/x86/svm/events.c arch/x86/svm/exit.c arch/x86/svm/vcpu.c \
 	arch/x86/svm/vmcb.c
 PURE_SOURCES := $(sort $(wildcard vmm/*.c virtio/*.c devices/*/*.c arch/x86/guest/*.c) $(PURE_X86))
 # What only a build with FAULTS=1 contains.

@@ -1,30 +1,39 @@
-/* How fast the time stamp counter runs: stated by the CPU, or measured. */
+/* How fast the time stamp counter runs: stated, or measured. */
 #include "arch/x86/boot/tsc.h"
 
 #include "arch/x86/boot/firmware.h"
 #include "arch/x86/cpu/instructions.h"
+#include "arch/x86/cpu/tsc_frequency.h"
 #include "vmm/log.h"
 
-#define LEAF_TSC             0x15U
-#define MEASURE_MICROSECONDS 20000U
+#define SAMPLE_MICROSECONDS 10000U
+
+/* The firmware waits at least so long (UEFI 2.10, 7.5), but does other things meanwhile. */
+static uint64_t measure(void)
+{
+    struct tsc_samples samples = {0};
+    uint64_t start;
+
+    do {
+        start = read_tsc();
+        firmware_stall(SAMPLE_MICROSECONDS);
+    } while (!tsc_samples_add(&samples, read_tsc() - start));
+    return samples.least * (1000000U / SAMPLE_MICROSECONDS);
+}
 
 uint64_t tsc_find_frequency(void)
 {
-    if (cpuid(0, 0).eax >= LEAF_TSC) {
-        struct cpuid_registers ratio = cpuid(LEAF_TSC, 0);
+    const char *origin = "as the hypervisor below states";
+    uint64_t frequency = tsc_frequency_below(cpuid);
 
-        if (ratio.eax != 0 && ratio.ebx != 0 && ratio.ecx != 0) {
-            uint64_t stated = (uint64_t)ratio.ecx * ratio.ebx / ratio.eax;
-
-            log_line("TSC: %lu kHz, as the CPU states", stated / 1000);
-            return stated;
-        }
+    if (frequency == 0) {
+        origin = "as the CPU states";
+        frequency = tsc_frequency_stated(cpuid);
     }
-    uint64_t start = read_tsc();
-
-    firmware_stall(MEASURE_MICROSECONDS);
-    uint64_t frequency = (read_tsc() - start) * (1000000U / MEASURE_MICROSECONDS);
-
-    log_line("TSC: %lu kHz, measured against the firmware's clock", frequency / 1000);
+    if (frequency == 0) {
+        origin = "measured against the firmware's clock";
+        frequency = measure();
+    }
+    log_line("TSC: %lu kHz, %s", frequency / 1000, origin);
     return frequency;
 }

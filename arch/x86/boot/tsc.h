@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 /*
- * The TSC's frequency in Hz: as the CPU states it (SDM Vol. 3B, 18.7.3), else measured against the
- * firmware's clock. 0 if neither works. Needs boot services.
+ * The TSC's frequency in Hz: as the hypervisor below or the CPU states it, else measured against
+ * the firmware's clock, which takes 20 to 100 ms. 0 if nothing works. Needs boot services.
  */
 uint64_t tsc_find_frequency(void);
 
