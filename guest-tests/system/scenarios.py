@@ -264,6 +264,7 @@ SCENARIOS = {
         linux("poweroff"), accels=("bochs", "tcg"),
         cpu={"bochs": "p4_prescott_celeron_336", "tcg": "max,-svm"}),
     "no-nested-paging": Scenario(linux("poweroff"), accels=("tcg",), cpu={"tcg": "max,-npt"}),
+    "no-nx": Scenario(linux("poweroff"), files=(), accels=("tcg",), cpu={"tcg": "max,-nx"}),
     "no-rdseed": Scenario(linux("poweroff"), accels=("bochs",),
                           cpu={"bochs": "corei7_haswell_4770"}),
     "no-random": Scenario(linux("poweroff", rng="rdrand"), files=(), accels=("tcg",),

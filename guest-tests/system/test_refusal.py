@@ -25,6 +25,13 @@ def test_no_nested_paging(outcome):
                 "not started")
 
 
+@pytest.mark.scenario("no-nx")
+def test_no_execute_switched_off(outcome):
+    must_refuse(outcome, "missing: no-execute pages (CPUID.80000001H:EDX.NX)",
+                'to mend it: switch "Execute Disable Bit"', "cannot start: 1 missing",
+                "not started")
+
+
 @pytest.mark.scenario("no-rdseed")
 def test_no_rdseed(outcome):
     must_refuse(outcome, "missing: RDSEED", "to mend it: use a processor with RDSEED",

@@ -17,6 +17,8 @@
 
 static const struct virtualization *const backends[] = {&vmx_virtualization, &svm_virtualization};
 
+#define CPUID_EDX_NX (1U << 20)
+
 #define BACKENDS (sizeof(backends) / sizeof(backends[0]))
 
 static void check(void *context, const char *name, bool present, const char *remedy)
@@ -102,6 +104,10 @@ const struct virtualization *preflight(const struct config *config, unsigned *fi
         }
     }
     sources_check(config, check, findings);
+    /* Off in CPUID too where the firmware set IA32_MISC_ENABLE[34] (SDM Vol. 4, table 2-2). */
+    check(findings, "no-execute pages (CPUID.80000001H:EDX.NX)",
+          cpuid(0x80000000, 0).eax >= 0x80000001 && (cpuid(0x80000001, 0).edx & CPUID_EDX_NX) != 0,
+          "switch \"Execute Disable Bit\", \"XD\" or \"NX\" on in the firmware's set-up");
     check(findings, "four-level paging", (read_cr4() & CR4_LA57) == 0,
           "switch five-level paging (LA57) off in the firmware's set-up");
     check_memory(config, findings);
