@@ -49,6 +49,14 @@ static struct cpuid_registers extended_cpuid(uint32_t leaf)
     return leaf <= cpuid(LEAF_EXTENDED, 0).eax ? cpuid(leaf, 0) : none;
 }
 
+/* Whether this CPU's firmware did that: setting EFER.SVME then faults (APM Vol. 2, 15.4). */
+static bool locked_off(void)
+{
+    uint64_t both = VM_CR_LOCK | VM_CR_DISABLED;
+
+    return (read_msr(MSR_VM_CR) & both) == both;
+}
+
 static bool svm_supported(void)
 {
     return (extended_cpuid(LEAF_FEATURES).ecx & FEATURES_ECX_SVM) != 0;
@@ -65,7 +73,6 @@ static void svm_requirements(requirement_report report, void *context)
         return;
     }
     struct cpuid_registers features = extended_cpuid(LEAF_SVM);
-    uint64_t locked_off = VM_CR_LOCK | VM_CR_DISABLED;
 
     abilities = (struct svm_abilities){
         .next_rip = (features.edx & SVM_EDX_NEXT_RIP) != 0,
@@ -79,8 +86,7 @@ static void svm_requirements(requirement_report report, void *context)
     automatic_ibrs = errata_automatic_ibrs(&facts);
     nested_format.largest_page =
         (extended_cpuid(LEAF_FEATURES).edx & FEATURES_EDX_1G) != 0 ? PAGE_SIZE_1G : PAGE_SIZE_2M;
-    report(context, "SVM not locked off (VM_CR.SVMDIS)",
-           (read_msr(MSR_VM_CR) & locked_off) != locked_off,
+    report(context, "SVM not locked off (VM_CR.SVMDIS)", !locked_off(),
            "switch on \"SVM Mode\" or \"AMD-V\" in the firmware's set-up, then power-cycle");
     report(context, "nested paging (CPUID.8000000AH:EDX.NP)",
            (features.edx & SVM_EDX_NESTED_PAGING) != 0,
@@ -112,6 +118,10 @@ static bool svm_enable(struct arena *arena)
     void *save_area = arena_allocate(arena, PAGE_SIZE, PAGE_SIZE);
 
     if (save_area == NULL) {
+        return false;
+    }
+    if (!svm_supported() || locked_off()) {
+        log_line("SVM is missing or locked off on this CPU, though not on CPU 0");
         return false;
     }
     if ((read_msr(MSR_VM_CR) & VM_CR_DISABLED) != 0) {

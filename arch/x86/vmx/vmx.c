@@ -51,6 +51,13 @@ static struct page_table_format ept_format = {
     .table = EPT_READ | EPT_WRITE | EPT_EXECUTE,
 };
 
+/* False if this CPU's firmware locked VMX off, on which VMXON faults (SDM Vol. 3C, 24.7). */
+static bool usable(uint64_t feature_control)
+{
+    return (feature_control & FEATURE_CONTROL_LOCKED) == 0 ||
+           (feature_control & FEATURE_CONTROL_OUTSIDE_SMX) != 0;
+}
+
 static bool vmx_supported(void)
 {
     return (cpuid(1, 0).ecx & CPUID_1_ECX_VMX) != 0;
@@ -74,11 +81,8 @@ static void vmx_requirements(requirement_report report, void *context)
     if (!vmx) {
         return;
     }
-    uint64_t feature_control = read_msr(MSR_FEATURE_CONTROL);
-    bool usable = (feature_control & FEATURE_CONTROL_LOCKED) == 0 ||
-                  (feature_control & FEATURE_CONTROL_OUTSIDE_SMX) != 0;
-
-    report(context, "VMX not locked off (IA32_FEATURE_CONTROL)", usable,
+    report(context, "VMX not locked off (IA32_FEATURE_CONTROL)",
+           usable(read_msr(MSR_FEATURE_CONTROL)),
            "switch on \"Intel Virtualization Technology\" or \"VT-x\" in the firmware's set-up, "
            "then power-cycle");
     if (vmx_controls_find(read_msr, &controls, report, context)) {
@@ -111,9 +115,14 @@ static uint64_t vmx_largest_page(void)
 static bool vmx_enable(struct arena *arena)
 {
     uint32_t *region = arena_allocate(arena, PAGE_SIZE, PAGE_SIZE);
-    uint64_t feature_control = read_msr(MSR_FEATURE_CONTROL);
 
     if (region == NULL) {
+        return false;
+    }
+    uint64_t feature_control = vmx_supported() ? read_msr(MSR_FEATURE_CONTROL) : 0;
+
+    if (!vmx_supported() || !usable(feature_control)) {
+        log_line("VMX is missing or locked off on this CPU, though not on CPU 0");
         return false;
     }
     /* Firmware may leave it open (SDM Vol. 3C, 24.7): then it is ours to set, on every CPU. */
