@@ -168,6 +168,8 @@ void apic_end_of_interrupt(void)
 void apic_send(uint32_t destination, uint32_t command)
 {
     if (x2apic) {
+        /* What the interrupt tells of may else be seen after it (SDM Vol. 3A, 11.12.3). */
+        fence();
         write_msr(MSR_X2APIC_FIRST + APIC_COMMAND_LOW / 16, (uint64_t)destination << 32 | command);
         return;
     }
