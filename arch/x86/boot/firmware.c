@@ -47,21 +47,30 @@ static size_t node_size(const uint8_t *node, size_t room)
     return size >= 4 && size <= room ? size : 0;
 }
 
-bool firmware_console_is_serial(void)
+bool firmware_console_is_com1(void)
 {
     static uint8_t path[1024];
     UINTN size = sizeof(path);
-    const uint8_t messaging = 3; /* UEFI 2.10, 10.3.4.13: UART device path */
+    /*
+     * UEFI 2.10, 10.3.3 and 10.3.4.13: an ACPI node, PNP0501 of UID 0, and a UART node behind it.
+     * Firmware that describes COM1 in another way shows everything twice, no more.
+     */
+    static const uint8_t com1[] = {2, 1, 12, 0, 0xd0, 0x41, 0x01, 0x05, 0, 0, 0, 0};
+    const uint8_t messaging = 3;
     const uint8_t uart = 14;
+    const uint8_t end = 0x7f; /* of one console's path */
+    bool on_com1 = false;
 
     if (system_table->RuntimeServices->GetVariable((CHAR16 *)u"ConOut", &global_variable_guid, NULL,
                                                    &size, path) != EFI_SUCCESS) {
         return false;
     }
     for (size_t at = 0, step = 0; (step = node_size(path + at, size - at)) != 0; at += step) {
-        if (path[at] == messaging && path[at + 1] == uart) {
+        if (on_com1 && path[at] == messaging && path[at + 1] == uart) {
             return true;
         }
+        on_com1 = path[at] != end &&
+                  (on_com1 || (step == sizeof(com1) && memcmp(path + at, com1, step) == 0));
     }
     return false;
 }

@@ -24,8 +24,8 @@ void firmware_init(void *image_handle, void *system_table);
 /* Writes to the firmware's console. */
 void firmware_print(const char *text, size_t length);
 
-/* Whether the firmware's console output goes to a serial port as well. */
-bool firmware_console_is_serial(void);
+/* Whether the firmware's console output goes to COM1 as well. False if that cannot be told. */
+bool firmware_console_is_com1(void);
 
 /*
  * `size` bytes, zeroed only by chance, aligned to `alignment` (a power of two, at least 4 KiB). The

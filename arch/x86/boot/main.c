@@ -251,6 +251,9 @@ static _Noreturn void run_on_own_stack(struct seedvisor *seedvisor)
 
 static _Noreturn void leave_firmware(struct seedvisor *seedvisor)
 {
+    if (!console_has_port()) {
+        log_line("no serial port at 0x3f8 (COM1): from here on nothing can be shown or typed");
+    }
     log_line("leaving the firmware at tsc %lu", read_tsc());
     if (!firmware_exit_boot_services()) {
         panic("the firmware does not let go: ExitBootServices failed");
@@ -272,7 +275,7 @@ __attribute__((no_stack_protector)) EFI_STATUS efi_main(EFI_HANDLE image,
         __stack_chk_guard = guard & ~0xffULL; /* a zero byte stops string functions */
     }
     firmware_init(image, system_table);
-    console_init(firmware_print, !firmware_console_is_serial());
+    console_init(firmware_print, !firmware_console_is_com1());
     log_line("Seedvisor " BUILD_ID ", started by the firmware at tsc %lu", read_tsc());
     power_init(&power);
 

@@ -51,6 +51,11 @@ void console_init(void (*firmware)(const char *text, size_t length), bool serial
     console.serial = host_uart_init(&host_uart_com1);
 }
 
+bool console_has_port(void)
+{
+    return console.serial;
+}
+
 void console_leave_firmware(uint64_t tsc_frequency)
 {
     console.patience = tsc_frequency / PATIENCE_PER_SECOND;

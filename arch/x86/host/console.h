@@ -18,6 +18,9 @@ void console_init(void (*firmware)(const char *text, size_t length), bool serial
 /* Boot services are left. `tsc_frequency` is in Hz. */
 void console_leave_firmware(uint64_t tsc_frequency);
 
+/* Whether there is a serial port: without it nothing is shown once the firmware has been left. */
+bool console_has_port(void);
+
 /* What the port is shared by; the machine's only one. */
 struct console_switch *console_consoles(void);
 
