@@ -223,6 +223,10 @@ SCENARIOS = {
     "apart-kick": Scenario(beside("kick", "read=256"), files=BESIDE, replies=ENDED, cpus=2),
     "eight": Scenario(hellos(8), files=("guest/bare/bare.elf",), memory=1024, cpus=2,
                       one_thread=True),
+    # Zen 2 without the hypervisor bit: TCG takes what is written to MSRs that it does not know.
+    "errata": Scenario(hellos(2).replace("memory", "rng = rdrand\nmemory"), accels=("tcg",),
+                       files=("guest/bare/bare.elf",),
+                       cpu={"tcg": "EPYC-Rome,+svm,+npt,-hypervisor"}),
     "no-such-cpu": Scenario(linux("poweroff", cpus="0,5"), files=(), cpus=2),
     # The console: what is typed, Ctrl-A and what it does, a guest that writes without end.
     "console": Scenario(two_guests("talk", "talk", ""), memory=768, cpus=2, replies=CONSOLE_TALK),

@@ -103,6 +103,16 @@ def test_guest_that_resets_without_end(outcome):
     must_be_well(outcome)
 
 
+@pytest.mark.scenario("errata")
+def test_errata_of_the_processor_are_mended(outcome):
+    told = re.findall(r"processor: MSR 0x(\w+) bits 0x(\w+) are set: ", outcome.console)
+    assert told == [("c0011029", "2"), ("c0011029", "200"), ("c001102e", "200000000"),
+                    ("c00110e3", "2")]
+    outcome.must_say(r"^\[g0\] bare: hello")
+    outcome.must_say(r"^\[g1\] bare: hello")
+    outcome.must_end(0)
+
+
 @pytest.mark.scenario("eight")
 def test_eight_guests_on_two_cpus(outcome):
     # A line that another guest's came in between of goes on behind the name again.
