@@ -260,8 +260,8 @@ SCENARIOS = {
     "triple-fault": Scenario(linux("crash=triple", "reboot=t")),
     "unmapped": Scenario(linux("crash=unmapped")),
     # The hypervisor fails.
-    "panic": Scenario(linux("poweroff", host="debug.panic_after_exits = 3000\ntrace = on")),
-    "panic-hard": Scenario(linux("poweroff", host="debug.panic_after_exits = 3000", vcpus=2), cpus=2,
+    "panic": Scenario(linux("poweroff", host="debug.panic_after_exits = 2000\ntrace = on")),
+    "panic-hard": Scenario(linux("poweroff", host="debug.panic_after_exits = 2000", vcpus=2), cpus=2,
                            accels=("tcg",), efi=FAULTS),
     # Refusals: nothing of Linux is needed, or only its name.
     "no-virtualization": Scenario(

@@ -117,7 +117,7 @@ def test_access_to_nothing_is_harmless_and_counted(outcome):
 
 @pytest.mark.scenario("panic")
 def test_panic_prints_registers_and_last_exits(outcome):
-    outcome.must_say("PANIC: provoked by the configuration: debug.panic_after_exits = 3000")
+    outcome.must_say("PANIC: provoked by the configuration: debug.panic_after_exits = 2000")
     outcome.must_say("build [0-9a-f]{7}")
     outcome.must_say("RAX [0-9a-f]{16} RBX [0-9a-f]{16}")
     outcome.must_say("RIP [0-9a-f]{16} RSP [0-9a-f]{16}")
