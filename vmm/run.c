@@ -54,7 +54,6 @@ static struct vm_exit *enter(struct vcpu *vcpu)
     struct trace_entry *entry = trace_next(&vcpu->trace);
     struct vm_exit *exit = &entry->exit;
 
-    *exit = (struct vm_exit){.kind = EXIT_UNEXPECTED};
     entry->entered = host_ticks();
     vcpu->statistics.ticks[vcpu->last_exit] += entry->entered - vcpu->last_exit_ticks;
     vcpu->vm->virtualization->run(vcpu, exit);

@@ -148,7 +148,8 @@ struct virtualization {
     void (*vcpu_start_up)(struct vcpu *vcpu, uint8_t vector);
 
     /*
-     * Runs the guest until its next exit, and says why in `exit`. Hardware that can count the time
+     * Runs the guest until its next exit, and says why in `exit`, where an earlier one may still
+     * stand: its kind and RIP, what belongs to that kind, and the instruction's length. Hardware that can count the time
      * itself exits at vcpu->turn_end at the latest, with EXIT_HOST_INTERRUPT.
      */
     void (*run)(struct vcpu *vcpu, struct vm_exit *exit);

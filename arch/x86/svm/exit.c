@@ -255,6 +255,7 @@ void svm_translate_exit(struct vcpu *vcpu, struct vm_exit *exit)
     exit->rip = backend->vmcb->state.rip;
     if (code == EXIT_CODE_INVALID) {
         exit->kind = EXIT_ENTRY_FAILED;
+        exit->instruction_length = 0;
         exit->code = backend->vmcb->exit_code;
         return;
     }

@@ -231,20 +231,26 @@ static void translate_reason(struct vcpu *vcpu, struct vm_exit *exit, uint32_t r
     }
 }
 
+static void translate_failed_entry(struct vm_exit *exit, uint32_t reason)
+{
+    exit->instruction_length = 0;
+    if (reason == (REASON_ENTRY_FAILED | REASON_MACHINE_CHECK)) {
+        /* The machine's, not the guest's, as if the guest had been interrupted by it (27.9). */
+        exit->kind = EXIT_EXCEPTION;
+        exit->exception = (struct exit_exception){.vector = VECTOR_MACHINE_CHECK};
+    } else {
+        exit->kind = EXIT_ENTRY_FAILED;
+        exit->code = reason;
+    }
+}
+
 void vmx_translate_exit(struct vcpu *vcpu, struct vm_exit *exit)
 {
     uint32_t reason = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
 
     exit->rip = vmcs_read(VMCS_GUEST_RIP);
-    if (reason == (REASON_ENTRY_FAILED | REASON_MACHINE_CHECK)) {
-        /* The machine's, not the guest's, as if the guest had been interrupted by it (27.9). */
-        exit->kind = EXIT_EXCEPTION;
-        exit->exception = (struct exit_exception){.vector = VECTOR_MACHINE_CHECK};
-        return;
-    }
     if ((reason & REASON_ENTRY_FAILED) != 0) {
-        exit->kind = EXIT_ENTRY_FAILED;
-        exit->code = reason;
+        translate_failed_entry(exit, reason);
         return;
     }
     /* Not defined for every reason, but only used for those for which it is. */

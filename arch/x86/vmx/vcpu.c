@@ -325,22 +325,26 @@ bool vmx_update_code(struct vcpu *vcpu, struct code_state *code)
             update_value(&code->cs_attributes, (uint16_t)vmcs_read(cs_rights))) != 0;
 }
 
+/* What the end of an instruction does to debugging: RF goes off, TF traps (SDM 3B, 18.3). */
+static void follow_debugging(uint64_t rflags)
+{
+    vmcs_write(VMCS_GUEST_RFLAGS, rflags & ~RFLAGS_RF);
+    if ((rflags & RFLAGS_TF) != 0) {
+        vmcs_write(VMCS_GUEST_PENDING_DEBUG,
+                   vmcs_read(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
+    }
+}
+
 void vmx_skip(struct vcpu *vcpu, uint64_t rip)
 {
-    uint64_t interruptibility = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
     const uint64_t shadows = INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS;
-
+    uint64_t interruptibility = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
     uint64_t rflags = vmcs_read(VMCS_GUEST_RFLAGS);
 
     (void)vcpu;
     vmcs_write(VMCS_GUEST_RIP, rip);
-    /* What the end of an instruction does to debugging: RF goes off, TF traps (SDM 3B, 18.3). */
-    if ((rflags & RFLAGS_RF) != 0) {
-        vmcs_write(VMCS_GUEST_RFLAGS, rflags & ~RFLAGS_RF);
-    }
-    if ((rflags & RFLAGS_TF) != 0) {
-        vmcs_write(VMCS_GUEST_PENDING_DEBUG,
-                   vmcs_read(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
+    if ((rflags & (RFLAGS_RF | RFLAGS_TF)) != 0) {
+        follow_debugging(rflags);
     }
     if ((interruptibility & shadows) != 0) {
         vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, interruptibility & ~shadows);

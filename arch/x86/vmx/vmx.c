@@ -334,6 +334,9 @@ static void set_turn_limit(struct vcpu *vcpu, bool on)
 
 static void before_entry(const struct backend_vcpu *backend)
 {
+    if ((defences & (DEFENCE_FLUSH_CACHE | DEFENCE_RESTRICT)) == 0) {
+        return; /* with one question */
+    }
     /* Whatever the exit was: speculation may have brought anything of the hypervisor's there. */
     if ((defences & DEFENCE_FLUSH_CACHE) != 0) {
         write_msr(MSR_FLUSH_CMD, 1);
@@ -368,6 +371,7 @@ static void vmx_run(struct vcpu *vcpu, struct vm_exit *exit)
     after_exit(backend);
     if (!entered) {
         exit->kind = EXIT_ENTRY_FAILED;
+        exit->instruction_length = 0;
         exit->rip = vmcs_read(VMCS_GUEST_RIP);
         exit->code = vmcs_read(VMCS_INSTRUCTION_ERROR);
         return;
