@@ -149,8 +149,9 @@ struct virtualization {
 
     /*
      * Runs the guest until its next exit, and says why in `exit`, where an earlier one may still
-     * stand: its kind and RIP, what belongs to that kind, and the instruction's length. Hardware that can count the time
-     * itself exits at vcpu->turn_end at the latest, with EXIT_HOST_INTERRUPT.
+     * stand: its kind and RIP, what belongs to that kind, and the instruction's length. Hardware
+     * that can count the time itself exits at vcpu->turn_end at the latest, with
+     * EXIT_HOST_INTERRUPT.
      */
     void (*run)(struct vcpu *vcpu, struct vm_exit *exit);
 
