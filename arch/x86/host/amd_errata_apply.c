@@ -6,21 +6,20 @@
 #include "arch/x86/cpu/amd_errata.h"
 #include "arch/x86/cpu/exception.h"
 #include "arch/x86/cpu/instructions.h"
+#include "arch/x86/cpu/this_cpu.h"
 #include "vmm/log.h"
 
 #define CPUID_1_ECX_HYPERVISOR (1U << 31)
 
 void amd_errata_apply(unsigned cpu)
 {
-    struct cpuid_registers leaf_0 = cpuid(0, 0);
-    struct cpuid_registers leaf_1 = cpuid(1, 0);
-    struct cpu_model model = cpu_model_find(&leaf_0, &leaf_1, 0);
+    if ((cpuid(1, 0).ecx & CPUID_1_ECX_HYPERVISOR) != 0) {
+        return; /* it sees to them, and would not let us */
+    }
+    struct cpu_model model = this_cpu_model();
     enum amd_core core = amd_core_find(&model);
     const struct amd_setting *setting;
 
-    if ((leaf_1.ecx & CPUID_1_ECX_HYPERVISOR) != 0) {
-        return; /* it sees to them, and would not let us */
-    }
     for (unsigned n = 0; (setting = amd_setting_get(core, n)) != NULL; n++) {
         bool done = msr_set_bits(setting->msr, setting->bits);
 

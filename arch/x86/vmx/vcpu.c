@@ -1,5 +1,4 @@
 /* A vCPU's state: how it starts, its registers, and what of it is in the CPU beside the VMCS. */
-#include <stddef.h>
 #include <string.h>
 
 #include "arch/x86/cpu/instructions.h"

@@ -12,7 +12,6 @@
 #include "arch/x86/vmx/controls.h"
 #include "arch/x86/vmx/state.h"
 #include "arch/x86/vmx/vmcs.h"
-#include "vmm/host.h"
 #include "vmm/log.h"
 #include "vmm/vm.h"
 
